@@ -1,0 +1,1 @@
+"""The sidecar of each server: fetch, verify, load, warm up, report."""

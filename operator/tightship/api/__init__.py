@@ -1,0 +1,1 @@
+"""The API as Python data: resources, conditions, wire formats. Imports nothing of ours."""

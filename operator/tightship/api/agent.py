@@ -1,0 +1,166 @@
+"""The wire format between operator and agents: assignment down, state up (version v1)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from tightship.api.failures import Failure
+
+WIRE_VERSION = "v1"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fence:
+    """Order of writers: a later leader, then a later write of the same leader, is greater."""
+
+    transitions: int
+    counter: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingConfig:
+    """What the planner decides about a loaded model; written into the effective config.pbtxt."""
+
+    instances: int = 1
+    dynamic_batching: bool = True
+    max_queue_delay_us: int = 0
+    response_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAssignment:
+    """One model that a server is to hold.
+
+    `key` names the artifact's folder `sha256/KEY/` in the store, `digest` is the sha256 (hex) of
+    its manifest.json and so fixes every byte; `memory` is the measured need in bytes.
+    """
+
+    name: str
+    key: str
+    digest: str
+    memory: int
+    config: ServingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The whole list of models of one server, sorted by name."""
+
+    models: tuple[ModelAssignment, ...] = ()
+
+    @property
+    def etag(self) -> str:
+        """Content hash, the same for operator and agent."""
+        canonical = json.dumps(
+            [asdict(m) for m in self.models], sort_keys=True, separators=(",", ":")
+        )
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The wire form of the list."""
+        return [asdict(m) for m in self.models]
+
+    @classmethod
+    def from_json(cls, raw: list[Mapping[str, Any]]) -> Assignment:
+        """Reads the wire form.
+
+        Raises:
+            ValueError: a field is missing, unknown or of the wrong type.
+        """
+        try:
+            models = [
+                ModelAssignment(**{**item, "config": ServingConfig(**item["config"])})
+                for item in raw
+            ]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an assignment: {error}") from error
+        return cls(tuple(sorted(models, key=lambda m: m.name)))
+
+
+class LoadState(StrEnum):
+    """Where a model is on a server. Only LOADED may be routed to."""
+
+    PENDING = "Pending"  # waits for another load, or for room
+    FETCHING = "Fetching"
+    LOADING = "Loading"
+    VERIFYING = "Verifying"
+    LOADED = "Loaded"  # verified by its golden samples
+    UNLOADING = "Unloading"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldModel:
+    """A model as the agent sees it.
+
+    While a change of version is under way, `digest` and `config` are those that Triton serves now
+    and `state` stays LOADED; `target` shows where the new one is. A model that never loaded has no digest.
+    """
+
+    name: str
+    state: LoadState
+    digest: str | None = None
+    config: ServingConfig | None = None
+    memory: int | None = None  # bytes, measured at load
+    load_seconds: float | None = None
+    target_digest: str | None = None
+    target_state: LoadState | None = None
+    failure: Failure | None = None  # of the target, or of the model itself when it never loaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerState:
+    """One answer of `GET /v1/state`."""
+
+    etag: str  # of the assignment that is being carried out
+    fence: Fence
+    ready: bool  # all formerly verified models are back
+    triton_live: bool
+    models: tuple[HeldModel, ...] = ()
+    memory_used: int = 0
+    restarts: int = 0  # of Triton, seen by this agent
+    version: str = WIRE_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """The wire form."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> ServerState:
+        """Reads the wire form; unknown fields of a newer agent are passed over.
+
+        Raises:
+            ValueError: a required field is missing or of the wrong type.
+        """
+        try:
+            return cls(
+                etag=str(raw["etag"]),
+                fence=Fence(**raw["fence"]),
+                ready=bool(raw["ready"]),
+                triton_live=bool(raw["triton_live"]),
+                models=tuple(_held(item) for item in raw["models"]),
+                memory_used=int(raw.get("memory_used", 0)),
+                restarts=int(raw.get("restarts", 0)),
+                version=str(raw.get("version", WIRE_VERSION)),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a server state: {error}") from error
+
+
+def _held(raw: Mapping[str, Any]) -> HeldModel:
+    return HeldModel(
+        name=str(raw["name"]),
+        state=LoadState(raw["state"]),
+        digest=raw.get("digest"),
+        config=ServingConfig(**raw["config"]) if raw.get("config") else None,
+        memory=raw.get("memory"),
+        load_seconds=raw.get("load_seconds"),
+        target_digest=raw.get("target_digest"),
+        target_state=LoadState(raw["target_state"]) if raw.get("target_state") else None,
+        failure=Failure.from_json(raw["failure"]) if raw.get("failure") else None,
+    )

@@ -1,0 +1,85 @@
+"""What the Jobs tell the operator (termination messages) and what the store's folder says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+TERMINATION_MESSAGE_MAX = 4096  # bytes; the kubelet cuts what is longer
+MANIFEST = "manifest.json"
+MANIFEST_SCHEMA = 1
+REPORT_SCHEMA = 1
+PROFILE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeResult:
+    """What an intake found. Digests are plain sha256 hex."""
+
+    source_digest: str
+    source_bytes: int
+    calibration_digest: str | None = None
+    evaluation_digest: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The wire form."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> IntakeResult:
+        """Reads the wire form.
+
+        Raises:
+            ValueError: a required field is missing.
+        """
+        try:
+            return cls(**{name: raw[name] for name in cls.__slots__ if name in raw})
+        except TypeError as error:
+            raise ValueError(f"not an intake result: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What the operator needs of a finished conversion; the rest is in report.json.
+
+    Latencies are seconds at batch 1 and concurrency 1 through Triton, `memory` is bytes at load of one
+    instance, `metric_*` the task metric (or the agreement with the original, `metric` = "agreement").
+    """
+
+    key: str
+    digest: str  # sha256 hex of manifest.json
+    variant: str  # id of the chosen candidate, "original" when nothing beat it
+    technique: str  # None | Quantize | HalfPrecision | Prune | joined by "+"
+    reason: str  # one sentence: why this one
+    bytes_before: int
+    bytes_after: int
+    speedup: float
+    p50_before: float
+    p50_after: float
+    p99: float
+    metric: str
+    metric_before: float
+    metric_after: float
+    gate_max_drop: float
+    candidates: int
+    memory: int
+    load_seconds: float
+    duty_seconds: float  # busy seconds of one request at batch 1
+    max_batch: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The wire form; stays below TERMINATION_MESSAGE_MAX."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Summary:
+        """Reads the wire form; unknown fields of a newer converter are passed over.
+
+        Raises:
+            ValueError: a required field is missing.
+        """
+        try:
+            return cls(**{name: raw[name] for name in cls.__slots__ if name in raw})
+        except TypeError as error:
+            raise ValueError(f"not a conversion summary: {error}") from error

@@ -1,0 +1,213 @@
+"""OptimizedModel and ServingPool as frozen values: what a user wrote, with every default filled in.
+
+Durations are seconds, sizes bytes, shares and ratios floats. Parsing lives in `tightship.api.parse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ModelFormat(StrEnum):
+    """What the source holds."""
+
+    ONNX = "onnx"  # one .onnx file, or a folder or archive with exactly one
+    TRITON = "triton"  # a folder or archive in Triton's layout: config.pbtxt and VERSION/model.onnx
+
+
+class Metric(StrEnum):
+    """How answers are compared with `labels`."""
+
+    ACCURACY = "accuracy"
+    MRR = "mrr"
+
+
+class UpdateStrategy(StrEnum):
+    """How servers of a pool are replaced."""
+
+    SURGE = "Surge"  # a new server first, the old one goes when its models have moved
+    DRAIN = "Drain"  # no free device for a surge: empty one server, replace it, go on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSource:
+    """Where the original model lies."""
+
+    storage_uri: str
+    format: ModelFormat = ModelFormat.ONNX
+    secret: str | None = None
+    digest: str | None = None  # "sha256:<64 hex>" of the file, or of the folder's listing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """An .npz file: one array per model input, first axis the sample, and `labels` for evaluation."""
+
+    storage_uri: str
+    secret: str | None = None
+    max_samples: int = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSet(Dataset):
+    """Labelled data and the metric that judges a candidate on it."""
+
+    metric: Metric = Metric.ACCURACY
+    max_samples: int = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccuracyGate:
+    """A candidate passes when its drop against the original is at most `max_drop` at `confidence`."""
+
+    max_drop: float = 0.01
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Techniques:
+    """Families of candidates that may be tried. Absent in the resource means all of them."""
+
+    quantize: bool = True
+    half_precision: bool = True
+    prune: bool = True
+    prune_sparsity: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimization:
+    """What counts as better, and by how much."""
+
+    techniques: Techniques = field(default_factory=Techniques)
+    gate: AccuracyGate = field(default_factory=AccuracyGate)
+    min_speedup: float = 1.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyObjective:
+    """At most `target` seconds at `percentile`."""
+
+    target: float
+    percentile: int = 99  # 50 | 90 | 95 | 99
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slo:
+    """The model's objective: a class of the pool, with the latency overridden where it is given."""
+
+    class_name: str = "Interactive"
+    latency: LatencyObjective | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicBatching:
+    """Triton's dynamic batcher; the queue delay is a wish that the latency objective bounds."""
+
+    enabled: bool = True
+    max_queue_delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Where and how the model is served."""
+
+    pool: str
+    slo: Slo = field(default_factory=Slo)
+    priority: int = 100
+    replicas: int = 1  # copies of the model, not pods
+    dynamic_batching: DynamicBatching = field(default_factory=DynamicBatching)
+    response_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizedModelSpec:
+    """One model, from its source to its Service."""
+
+    model: ModelSource
+    calibration: Dataset | None = None
+    evaluation: EvaluationSet | None = None
+    optimization: Optimization = field(default_factory=Optimization)
+    serving: Serving
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Requests equal limits for memory; CPU in cores, memory in bytes."""
+
+    cpu: float
+    memory: int
+    cpu_limit: float | None = None  # none: not limited
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toleration:
+    """A Kubernetes toleration."""
+
+    key: str | None = None
+    operator: str = "Equal"
+    value: str | None = None
+    effect: str | None = None
+    toleration_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTemplate:
+    """What a server pod of the pool is made of."""
+
+    image: str
+    agent_image: str
+    resources: Resources
+    agent_resources: Resources
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    backend_directory: str | None = None
+    response_cache_bytes: int = 64 * 2**20
+    drain_seconds: float = 15.0  # how long a server that leaves still answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One device or slice for each server, asked for by its extended resource name."""
+
+    resource_name: str  # such as nvidia.com/gpu or nvidia.com/mig-1g.10gb
+    memory: int  # bytes of device memory that models may use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where artifacts are published, and with which Secrets."""
+
+    uri: str
+    secret: str | None = None  # read: agents and the look-up before a conversion
+    write_secret: str | None = None  # write: publish alone; absent = `secret`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converter:
+    """How conversions of the pool run."""
+
+    image: str
+    resources: Resources
+    deadline: float = 3600.0
+    max_concurrent: int = 1
+    max_concurrent_intakes: int = 4
+    retries: int = 2
+    allowed_hosts: tuple[str, ...] = ()  # hosts of sources and data; the store's own is always allowed
+    max_source_bytes: int = 4 * 2**30
+    scratch_bytes: int = 8 * 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingPoolSpec:
+    """Servers of one shape that share models."""
+
+    server: ServerTemplate
+    store: Store
+    converter: Converter
+    accelerator: Accelerator | None = None
+    min_servers: int = 1
+    max_servers: int = 1
+    update_strategy: UpdateStrategy = UpdateStrategy.SURGE
+    slo_classes: Mapping[str, LatencyObjective] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The command line: run, agent, optimize, job stages, validate, version."""

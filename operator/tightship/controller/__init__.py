@@ -1,0 +1,1 @@
+"""The running operator: watching with kopf, reconciling pools, talking to agents, supervision."""

@@ -1,0 +1,1 @@
+"""Everything that touches the Kubernetes API: client, store, queue, lease, events."""

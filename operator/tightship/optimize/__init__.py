@@ -1,0 +1,1 @@
+"""The converter: stages from a source to a published, proven artifact."""

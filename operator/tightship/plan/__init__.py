@@ -1,0 +1,1 @@
+"""Decisions: pure functions of a snapshot. No I/O, no clock, no randomness."""

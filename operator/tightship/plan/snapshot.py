@@ -1,0 +1,158 @@
+"""The immutable picture of one pool that every decision is a function of.
+
+Times are seconds since the epoch. A fact that is not known is None, never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from tightship.api.agent import ServerState
+from tightship.api.artifact import IntakeResult, Summary
+from tightship.api.failures import Failure
+from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidSpec:
+    """A resource that the schema let through but the parser refuses; `message` says what to change."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFact:
+    """One OptimizedModel of the pool. `status` is the live status as JSON, as this operator last wrote it."""
+
+    name: str
+    uid: str
+    generation: int
+    created: float
+    spec: OptimizedModelSpec | InvalidSpec
+    status: Mapping[str, Any] = field(default_factory=dict)
+    deleting: bool = False
+    paused: bool = False
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFact:
+    """The ServingPool itself; None in the snapshot when models name a pool that does not exist."""
+
+    uid: str
+    generation: int
+    spec: ServingPoolSpec | InvalidSpec
+    status: Mapping[str, Any] = field(default_factory=dict)
+    deleting: bool = False
+    paused: bool = False
+    resource_version: str = ""
+
+
+class JobKind(StrEnum):
+    """What a Job is for; the value of its component label."""
+
+    INTAKE = "intake"
+    CONVERT = "convert"
+
+
+class JobState(StrEnum):
+    """How far a Job is."""
+
+    PENDING = "Pending"  # no container has started yet
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFact:
+    """One Job of ours. `inputs` is the full hash from its label: inputs hash or KEY."""
+
+    name: str
+    uid: str
+    kind: JobKind
+    inputs: str
+    owners: frozenset[str]  # uids of OptimizedModels
+    created: float
+    state: JobState
+    started: float | None = None
+    finished: float | None = None
+    waiting: str | None = None  # why its pod does not start, in the scheduler's or kubelet's words
+    result: IntakeResult | Summary | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerFact:
+    """One server pod. `agent` is the last answer of its agent, `agent_age` how old that answer is."""
+
+    name: str
+    uid: str
+    created: float
+    ip: str | None = None
+    node: str | None = None
+    revision: str | None = None  # of the template that it was made from
+    ready: bool = False
+    deleting: bool = False
+    waiting: str | None = None  # why it does not start
+    routed: frozenset[str] = frozenset()  # models whose route label it bears
+    placed: bool = False  # the readiness gate's condition
+    deletion_cost: int | None = None
+    agent: ServerState | None = None
+    agent_age: float | None = None
+    agent_error: str | None = None  # why the agent does not answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A (model, server) pair as the EndpointSlices show it.
+
+    `since` is when this operator first saw it in its present state; after a restart it begins anew,
+    which only ever makes a move slower.
+    """
+
+    model: str
+    server: str
+    ready: bool  # in a slice and ready, so that clients may reach it
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFact:
+    """A Service that bears a model's name, ours or not."""
+
+    name: str
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentFact:
+    """The pool's Deployment."""
+
+    replicas: int
+    ready_replicas: int
+    revision: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything about one pool at one instant.
+
+    `endpoints` holds the pairs that are in slices, and those that left them since this operator
+    started, with `ready` False.
+    """
+
+    namespace: str
+    pool_name: str
+    now: float
+    pool: PoolFact | None
+    models: tuple[ModelFact, ...] = ()
+    jobs: tuple[JobFact, ...] = ()
+    servers: tuple[ServerFact, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    services: tuple[ServiceFact, ...] = ()
+    deployment: DeploymentFact | None = None
+    agent_secret_expires: float | None = None  # None: the Secret does not exist

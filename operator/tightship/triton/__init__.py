@@ -1,0 +1,1 @@
+"""Everything that touches Triton: config.pbtxt, model repository, client, metrics, profiler."""
