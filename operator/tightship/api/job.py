@@ -1,0 +1,91 @@
+"""The wire format from operator to Job: one JSON value in the environment, fixed folders, one JSON answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tightship.api.failures import Failure
+
+REQUEST_VARIABLE = "TIGHTSHIP_JOB"
+
+WORK = "/work"  # scratch volume that all containers of the pod share
+SOURCE = f"{WORK}/in/source"  # folder that holds what storage_uri named
+CALIBRATION = f"{WORK}/in/calibration.npz"
+EVALUATION = f"{WORK}/in/evaluation.npz"
+ARTIFACT = f"{WORK}/out/artifact"  # what publish uploads
+DONE = f"{WORK}/done.json"  # summary of an artifact that the store already has: the rest is skipped
+MODEL_REPOSITORY = f"{WORK}/models"  # of the Triton beside the converter
+SECRETS = "/secrets"  # SECRETS/{source,calibration,evaluation,store,store-write}: mounted Secrets
+PVC_ROOT = "/mnt/pvc"  # PVC_ROOT/CLAIM: mounted volume of a pvc:// URI
+TERMINATION_LOG = "/dev/termination-log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRequest:
+    """One data file; `digest` is sha256 hex once an intake has pinned it."""
+
+    uri: str
+    max_samples: int
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """Everything that an intake or a conversion works on.
+
+    Digests are sha256 hex, durations seconds, sizes bytes. `key` is None for an intake.
+    """
+
+    key: str | None
+    source_uri: str
+    source_format: str
+    source_digest: str | None
+    calibration: DataRequest | None
+    evaluation: DataRequest | None
+    metric: str | None
+    quantize: bool
+    half_precision: bool
+    prune: bool
+    prune_sparsity: float
+    max_drop: float
+    confidence: float
+    min_speedup: float
+    slo_target: float | None
+    slo_percentile: int
+    store_uri: str
+    allowed_hosts: tuple[str, ...]
+    max_source_bytes: int
+    converter_image: str
+    server_image: str
+    node_class: str
+    threads: int
+    backend_directory: str | None = None
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> JobRequest:
+        """Reads the wire form.
+
+        Raises:
+            ValueError: not JSON, or a field is missing or unknown.
+        """
+        raw = json.loads(text)
+        try:
+            for name in ("calibration", "evaluation"):
+                if raw[name] is not None:
+                    raw[name] = DataRequest(**raw[name])
+            return cls(**{**raw, "allowed_hosts": tuple(raw["allowed_hosts"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a job request: {error}") from error
+
+
+def answer(result: dict[str, Any] | Failure) -> str:
+    """The termination message of a finished container."""
+    if isinstance(result, Failure):
+        return json.dumps({"failure": result.to_json()}, separators=(",", ":"))
+    return json.dumps({"result": result}, separators=(",", ":"))
