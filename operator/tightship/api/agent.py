@@ -82,6 +82,36 @@ class Assignment:
         return cls(tuple(sorted(models, key=lambda m: m.name)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignmentRequest:
+    """The body of `PUT /v1/assignment`; `fence` must be greater than the one the agent holds."""
+
+    fence: Fence
+    assignment: Assignment
+
+    def to_json(self) -> dict[str, Any]:
+        """The wire form."""
+        return {
+            "version": WIRE_VERSION,
+            "fence": asdict(self.fence),
+            "models": self.assignment.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> AssignmentRequest:
+        """Reads the wire form.
+
+        Raises:
+            ValueError: another version, or a field is missing, unknown or of the wrong type.
+        """
+        if not isinstance(raw, Mapping) or raw.get("version") != WIRE_VERSION:
+            raise ValueError(f"not an assignment request of version {WIRE_VERSION}")
+        try:
+            return cls(fence=Fence(**raw["fence"]), assignment=Assignment.from_json(raw["models"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not an assignment request: {error}") from error
+
+
 class LoadState(StrEnum):
     """Where a model is on a server. Only LOADED may be routed to."""
 
