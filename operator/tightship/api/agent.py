@@ -98,7 +98,7 @@ class AssignmentRequest:
         }
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> AssignmentRequest:
+    def from_json(cls, raw: object) -> AssignmentRequest:
         """Reads the wire form.
 
         Raises:
