@@ -1,0 +1,53 @@
+"""Runs a real S3 server on loopback over a folder: each sub-folder is a bucket, each file in it an object."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.process import Process, answers, free_ports
+from tests.support.tools import tool
+
+ACCESS_KEY = "tightship-tests"
+SECRET_KEY = "tightship-tests-secret"  # noqa: S105 (a throw-away server's)
+REGION = "us-east-1"
+_START_SECONDS = 20
+_FORBIDDEN = 403
+
+
+@dataclass(frozen=True)
+class S3:
+    """A running server. `folder` holds the buckets as plain files: what a test writes there is served at once."""
+
+    process: Process
+    folder: Path
+    endpoint: str
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
+    region: str = REGION
+
+    def bucket(self, name: str) -> Path:
+        """Make the bucket unless it exists; returns its folder."""
+        path = self.folder / name
+        path.mkdir(exist_ok=True)
+        return path
+
+
+@contextmanager
+def serving(port: int | None = None) -> Iterator[S3]:
+    """A ready server over an empty folder of its own; stopped and removed at the end."""
+    port = port or free_ports(1)[0]
+    with tempfile.TemporaryDirectory(prefix="tightship-s3-") as scratch:
+        folder, sidecar = Path(scratch, "buckets"), Path(scratch, "metadata")
+        folder.mkdir()
+        sidecar.mkdir()
+        command = [tool("versitygw"), "--port", f"127.0.0.1:{port}", "posix", "--sidecar", sidecar, folder]
+        credentials = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY, "VGW_REGION": REGION}
+        process = Process(command, Path(scratch, "s3.log"), credentials)
+        endpoint = f"http://127.0.0.1:{port}"
+        try:
+            process.wait_ready(lambda: answers(endpoint, (_FORBIDDEN,)), _START_SECONDS)
+            yield S3(process, folder, endpoint)
+        finally:
+            process.stop()
