@@ -1,1 +1,213 @@
-"""Total parse functions: a resource as JSON in, a frozen value or one plain sentence out."""
+"""Total parse functions: a resource's spec as JSON in, a frozen value or one plain sentence out.
+
+They are exactly as strict as the schemas in `crds/`; a property test against a real API server
+holds both equal. Bounds and their reasons are described there, field by field.
+"""
+
+from __future__ import annotations
+
+from tightship.api import names
+from tightship.api.fields import (
+    Fields,
+    SpecError,
+    boolean,
+    choice,
+    decimal,
+    duration,
+    integer,
+    text,
+)
+from tightship.api.objectives import latency, slo_class
+from tightship.api.parse_pool import parse_pool
+from tightship.api.uris import secret_name, source_uri
+from tightship.api.v1alpha1 import (
+    AccuracyGate,
+    Dataset,
+    DynamicBatching,
+    EvaluationSet,
+    Metric,
+    ModelFormat,
+    ModelSource,
+    Optimization,
+    OptimizedModelSpec,
+    Serving,
+    Slo,
+    Techniques,
+)
+
+__all__ = ["SpecError", "parse_model", "parse_pool"]
+
+_POOL_NAME = text(
+    names.MODEL_NAME_PATTERN,
+    "the name of a ServingPool: a lower-case letter, then letters, digits and -",
+    names.MODEL_NAME_MAX,
+)
+_SAMPLES = integer(1, 100_000)
+
+
+def parse_model(spec: object) -> OptimizedModelSpec:
+    """The spec of an OptimizedModel with every default filled in.
+
+    Raises:
+        SpecError: the first field that is wrong, and what it must be.
+    """
+    fields = Fields(spec, "spec")
+    model = fields.required("model", _source)
+    calibration, evaluation = fields.optional("data", _data, (None, None))
+    parsed = OptimizedModelSpec(
+        model=model,
+        calibration=calibration,
+        evaluation=evaluation,
+        optimization=fields.optional("optimization", _optimization, Optimization()),
+        serving=fields.required("serving", _serving),
+    )
+    fields.end()
+    return parsed
+
+
+def _source(value: object, path: str) -> ModelSource:
+    fields = Fields(value, path)
+    source = ModelSource(
+        storage_uri=fields.required("storageUri", source_uri),
+        format=fields.optional("modelFormat", _format, ModelFormat.ONNX),
+        secret=fields.optional("secretRef", secret_name, None),
+        digest=fields.optional(
+            "digest",
+            text(r"sha256:[0-9a-f]{64}", "sha256: and 64 lower-case hexadecimal digits", 71),
+            None,
+        ),
+    )
+    fields.end()
+    return source
+
+
+def _format(value: object, path: str) -> ModelFormat:
+    fields = Fields(value, path)
+    name = fields.optional("name", choice(ModelFormat), ModelFormat.ONNX)
+    fields.end()
+    return name
+
+
+def _data(value: object, path: str) -> tuple[Dataset | None, EvaluationSet | None]:
+    fields = Fields(value, path)
+    calibration = fields.optional("calibration", _calibration, None)
+    evaluation = fields.optional("evaluation", _evaluation, None)
+    fields.end()
+    return calibration, evaluation
+
+
+def _calibration(value: object, path: str) -> Dataset:
+    fields = Fields(value, path)
+    dataset = Dataset(
+        storage_uri=fields.required("storageUri", source_uri),
+        secret=fields.optional("secretRef", secret_name, None),
+        max_samples=fields.optional("maxSamples", _SAMPLES, 256),
+    )
+    fields.end()
+    return dataset
+
+
+def _evaluation(value: object, path: str) -> EvaluationSet:
+    fields = Fields(value, path)
+    dataset = EvaluationSet(
+        storage_uri=fields.required("storageUri", source_uri),
+        secret=fields.optional("secretRef", secret_name, None),
+        max_samples=fields.optional("maxSamples", _SAMPLES, 2000),
+        metric=fields.optional("metric", _metric, Metric.ACCURACY),
+    )
+    fields.end()
+    return dataset
+
+
+def _metric(value: object, path: str) -> Metric:
+    fields = Fields(value, path)
+    name = fields.optional("name", choice(Metric), Metric.ACCURACY)
+    fields.end()
+    return name
+
+
+def _optimization(value: object, path: str) -> Optimization:
+    fields = Fields(value, path)
+    optimization = Optimization(
+        techniques=fields.optional("techniques", _techniques, Techniques()),
+        gate=fields.optional("accuracyGate", _gate, AccuracyGate()),
+        min_speedup=fields.optional("minSpeedup", decimal(1, 100), 1.05),
+    )
+    fields.end()
+    return optimization
+
+
+def _techniques(value: object, path: str) -> Techniques:
+    fields = Fields(value, path)
+    sparsity = fields.optional("prune", _sparsity, None)
+    techniques = Techniques(
+        quantize=fields.optional("quantize", _switch, False),
+        half_precision=fields.optional("halfPrecision", _switch, False),
+        prune=sparsity is not None,
+        prune_sparsity=0.5 if sparsity is None else sparsity,
+    )
+    fields.end()
+    return techniques
+
+
+def _sparsity(value: object, path: str) -> float:
+    fields = Fields(value, path)
+    sparsity = fields.optional("sparsity", decimal(0.05, 0.95), 0.5)
+    fields.end()
+    return sparsity
+
+
+def _switch(value: object, path: str) -> bool:
+    Fields(value, path).end()
+    return True
+
+
+def _gate(value: object, path: str) -> AccuracyGate:
+    fields = Fields(value, path)
+    gate = AccuracyGate(
+        max_drop=fields.optional("maxDrop", decimal(0, 1), 0.01),
+        confidence=fields.optional("confidence", decimal(0.5, 0.999), 0.95),
+    )
+    fields.end()
+    return gate
+
+
+def _serving(value: object, path: str) -> Serving:
+    fields = Fields(value, path)
+    serving = Serving(
+        pool=fields.required("poolRef", _pool),
+        slo=fields.optional("slo", _slo, Slo()),
+        priority=fields.optional("priority", integer(0, 1000), 100),
+        replicas=fields.optional("replicas", integer(1, 64), 1),
+        dynamic_batching=fields.optional("dynamicBatching", _batching, DynamicBatching()),
+        response_cache=fields.optional("responseCache", _switch, False),
+    )
+    fields.end()
+    return serving
+
+
+def _pool(value: object, path: str) -> str:
+    fields = Fields(value, path)
+    name = fields.required("name", _POOL_NAME)
+    fields.end()
+    return name
+
+
+def _slo(value: object, path: str) -> Slo:
+    fields = Fields(value, path)
+    slo = Slo(
+        class_name=fields.optional("class", slo_class, "Interactive"),
+        latency=fields.optional("latency", latency, None),
+    )
+    fields.end()
+    return slo
+
+
+def _batching(value: object, path: str) -> DynamicBatching:
+    fields = Fields(value, path)
+    batching = DynamicBatching(
+        enabled=fields.optional("enabled", boolean, True),
+        max_queue_delay=fields.optional("maxQueueDelay", duration("0s", "10s"), 0.0),
+    )
+    fields.end()
+    return batching

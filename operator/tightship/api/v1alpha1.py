@@ -141,6 +141,10 @@ class Resources:
     cpu_limit: float | None = None  # none: not limited
 
 
+AGENT_RESOURCES = Resources(cpu=0.1, memory=256 * 2**20)
+"""What an agent gets unless the pool says otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toleration:
     """A Kubernetes toleration."""
@@ -159,7 +163,7 @@ class ServerTemplate:
     image: str
     agent_image: str
     resources: Resources
-    agent_resources: Resources
+    agent_resources: Resources = AGENT_RESOURCES
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     backend_directory: str | None = None

@@ -1,0 +1,224 @@
+"""Readers of untrusted JSON: a value and its path in, a typed value or a `SpecError` out.
+
+Null means absent, as the API server reads it. Every reader is total.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+from tightship.api import quantity
+
+T = TypeVar("T")
+D = TypeVar("D")
+E = TypeVar("E", bound=StrEnum)
+Reader = Callable[[object, str], T]
+
+
+class SpecError(ValueError):
+    """A resource that cannot be accepted: one plain sentence that begins with the field's path."""
+
+
+class Fields:
+    """One JSON object that is being read: each field is taken once, `end` refuses what is left."""
+
+    def __init__(self, raw: object, path: str) -> None:
+        if not isinstance(raw, Mapping):
+            raise SpecError(f"{path}: must be an object")
+        self._path = path
+        self._left = {name: value for name, value in raw.items() if value is not None}
+
+    def required(self, name: str, reader: Reader[T]) -> T:
+        """The field's value.
+
+        Raises:
+            SpecError: the field is absent or not what the reader takes.
+        """
+        if name not in self._left:
+            raise SpecError(f"{self._path}.{name}: is required")
+        return reader(self._left.pop(name), f"{self._path}.{name}")
+
+    def optional(self, name: str, reader: Reader[T], default: D) -> T | D:
+        """The field's value, or the default when it is absent.
+
+        Raises:
+            SpecError: the field is there, but not what the reader takes.
+        """
+        return self.required(name, reader) if name in self._left else default
+
+    def end(self) -> None:
+        """Everything has been taken.
+
+        Raises:
+            SpecError: a field is left that the API does not know.
+        """
+        for name in sorted(map(str, self._left)):
+            raise SpecError(f"{self._path}.{name}: is not a field of this resource")
+
+
+def text(pattern: str, what: str, longest: int) -> Reader[str]:
+    """A string that matches the whole pattern; `what` completes the sentence "must be ..."."""
+    compiled = re.compile(pattern)
+
+    def read(value: object, path: str) -> str:
+        plain = string(value, path)
+        if len(plain) > longest:
+            raise SpecError(f"{path}: must be at most {longest} characters long")
+        if not compiled.fullmatch(plain):
+            raise SpecError(f"{path}: must be {what}")
+        return plain
+
+    return read
+
+
+def string(value: object, path: str) -> str:
+    """Any string."""
+    if not isinstance(value, str):
+        raise SpecError(f"{path}: must be a string; put numbers into quotes")
+    return value
+
+
+def boolean(value: object, path: str) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise SpecError(f"{path}: must be true or false")
+    return value
+
+
+def integer(low: int, high: int) -> Reader[int]:
+    """A whole number within bounds; 2.0 is one too, as in JSON Schema."""
+
+    def read(value: object, path: str) -> int:
+        number = _whole(value)
+        if number is None or not low <= number <= high:
+            raise SpecError(f"{path}: must be a whole number from {low} to {high}")
+        return number
+
+    return read
+
+
+def one_of_numbers(*numbers: int) -> Reader[int]:
+    """One of a few whole numbers."""
+    named = ", ".join(map(str, numbers))
+
+    def read(value: object, path: str) -> int:
+        number = _whole(value)
+        if number not in numbers:
+            raise SpecError(f"{path}: must be one of {named}")
+        return number
+
+    return read
+
+
+def choice(kind: type[E]) -> Reader[E]:
+    """One of the words of an enumeration."""
+    named = ", ".join(kind)
+
+    def read(value: object, path: str) -> E:
+        if not isinstance(value, str) or value not in set(kind):
+            raise SpecError(f"{path}: must be one of {named}")
+        return kind(value)
+
+    return read
+
+
+def decimal(low: float, high: float) -> Reader[float]:
+    """A decimal number written as a string, within bounds."""
+
+    def read(value: object, path: str) -> float:
+        number = _converted(quantity.decimal, string(value, path), path)
+        if not low <= number <= high:
+            raise SpecError(f"{path}: must be from {low:g} to {high:g}")
+        return number
+
+    return read
+
+
+def duration(low: str, high: str) -> Reader[float]:
+    """Seconds of a duration, within bounds."""
+    least, most = quantity.duration(low), quantity.duration(high)
+
+    def read(value: object, path: str) -> float:
+        seconds = _converted(quantity.duration, string(value, path), path)
+        if not least <= seconds <= most:
+            raise SpecError(f"{path}: must be from {low} to {high}")
+        return float(seconds)
+
+    return read
+
+
+def memory(low: str, high: str) -> Reader[int]:
+    """Bytes of a quantity, within bounds."""
+    least, most = quantity.memory(low), quantity.memory(high)
+
+    def read(value: object, path: str) -> int:
+        size = _converted(quantity.memory, _text_or_number(value, path), path)
+        if not least <= size <= most:
+            raise SpecError(f"{path}: must be from {low} to {high}")
+        return quantity.whole_bytes(size)
+
+    return read
+
+
+def cpu(low: str, high: str) -> Reader[float]:
+    """Cores of a quantity, within bounds."""
+    least, most = quantity.cpu(low), quantity.cpu(high)
+
+    def read(value: object, path: str) -> float:
+        cores = _converted(quantity.cpu, _text_or_number(value, path), path)
+        if not least <= cores <= most:
+            raise SpecError(f"{path}: must be from {low} to {high} cores")
+        return float(cores)
+
+    return read
+
+
+def sequence(item: Reader[T], most: int) -> Reader[tuple[T, ...]]:
+    """A list, each of its items read."""
+
+    def read(value: object, path: str) -> tuple[T, ...]:
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes):
+            raise SpecError(f"{path}: must be a list")
+        if len(value) > most:
+            raise SpecError(f"{path}: must have at most {most} items")
+        return tuple(item(part, f"{path}[{index}]") for index, part in enumerate(value))
+
+    return read
+
+
+def mapping(key: Reader[str], item: Reader[T], most: int) -> Reader[dict[str, T]]:
+    """An object whose names are the user's."""
+
+    def read(value: object, path: str) -> dict[str, T]:
+        if not isinstance(value, Mapping):
+            raise SpecError(f"{path}: must be an object")
+        if len(value) > most:
+            raise SpecError(f"{path}: must have at most {most} entries")
+        return {key(name, path): item(part, f"{path}.{name}") for name, part in value.items()}
+
+    return read
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _text_or_number(value: object, path: str) -> str | int:
+    number = _whole(value)
+    if number is not None:
+        return number
+    if not isinstance(value, str):
+        raise SpecError(f"{path}: must be a whole number or a string")
+    return value
+
+
+def _converted(convert: Callable[[T], D], value: T, path: str) -> D:
+    try:
+        return convert(value)
+    except ValueError as error:
+        raise SpecError(f"{path}: {error}") from None

@@ -1,0 +1,81 @@
+"""Names and addresses in resources: Secrets, claims, hosts, and the URIs of sources and stores."""
+
+from __future__ import annotations
+
+import re
+
+from tightship.api.fields import Fields, Reader, SpecError, string, text
+
+URI_MAX = 1024
+_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DNS_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+QUALIFIED_NAME = rf"({DNS_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
+LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+
+_BUCKET = r"s3://[A-Za-z0-9][-A-Za-z0-9._]{0,62}"
+_HOST = r"https://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?"
+_CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?"
+_PATH = r"/[!-\[\]-~]+"  # printable ASCII but the backslash
+_SOURCE = re.compile(rf"({_BUCKET}|{_HOST}|{_CLAIM}){_PATH}")
+_STORE = re.compile(rf"({_BUCKET}|{_CLAIM})({_PATH})?")
+
+
+def source_uri(value: object, path: str) -> str:
+    """The address of a model or of data: s3, https or pvc."""
+    uri = _uri(value, path, "s3://, https:// or pvc://", r"(s3|https|pvc)://")
+    if not _SOURCE.fullmatch(uri):
+        raise SpecError(
+            f"{path}: must look like s3://BUCKET/KEY, https://HOST/PATH or pvc://CLAIM/PATH,"
+            " in printable ASCII without spaces"
+        )
+    return uri
+
+
+def store_uri(value: object, path: str) -> str:
+    """The address of a store: s3 or pvc, since artifacts are written there."""
+    uri = _uri(value, path, "s3:// or pvc://", r"(s3|pvc)://")
+    if not _STORE.fullmatch(uri):
+        raise SpecError(
+            f"{path}: must look like s3://BUCKET/PREFIX or pvc://CLAIM/PATH,"
+            " in printable ASCII without spaces"
+        )
+    return uri
+
+
+def secret_name(value: object, path: str) -> str:
+    """The name inside a reference to a Secret of the same namespace."""
+    fields = Fields(value, path)
+    name = fields.required("name", subdomain("the name of a Secret of this namespace"))
+    fields.end()
+    return name
+
+
+def subdomain(what: str) -> Reader[str]:
+    """The name of a Kubernetes object."""
+    return text(DNS_SUBDOMAIN, f"{what}: lower-case letters, digits, - and .", 253)
+
+
+def claim(uri: str) -> str | None:
+    """The claim that a URI names; None when it is no pvc:// URI."""
+    return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
+
+
+def _uri(value: object, path: str, named: str, schemes: str) -> str:
+    uri = string(value, path)
+    if len(uri) > URI_MAX:
+        raise SpecError(f"{path}: must be at most {URI_MAX} characters long")
+    if not re.match(schemes, uri):
+        raise SpecError(f"{path}: must begin with {named}; other places are not supported")
+    if re.match(r"[a-z0-9]+://[^/]*@", uri):
+        raise SpecError(
+            f"{path}: must not hold a user or password;"
+            " put credentials into a Secret and name it in secretRef"
+        )
+    if re.search(r"[?#]", uri):
+        raise SpecError(
+            f"{path}: must not hold a query or fragment, since a signed address is a credential;"
+            " put credentials into a Secret and name it in secretRef"
+        )
+    if re.search(r"/\.\.?(/|$)", uri):
+        raise SpecError(f"{path}: must not hold . or .. as a part of its path")
+    return uri
