@@ -145,9 +145,14 @@ class HeldModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
-    """One answer of `GET /v1/state`."""
+    """One answer of `GET /v1/state`.
 
-    etag: str  # of the assignment that is being carried out
+    `assignment` is the one that is being carried out, and `etag` its content hash: a new leader
+    rebuilds its picture from the agents, so they give back all that they were told.
+    """
+
+    etag: str
+    assignment: Assignment
     fence: Fence
     ready: bool  # all formerly verified models are back
     triton_live: bool
@@ -158,7 +163,7 @@ class ServerState:
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""
-        return asdict(self)
+        return {**asdict(self), "assignment": self.assignment.to_json()}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ServerState:
@@ -170,6 +175,7 @@ class ServerState:
         try:
             return cls(
                 etag=str(raw["etag"]),
+                assignment=Assignment.from_json(raw["assignment"]),
                 fence=Fence(**raw["fence"]),
                 ready=bool(raw["ready"]),
                 triton_live=bool(raw["triton_live"]),

@@ -96,6 +96,7 @@ class ServerFact:
     node: str | None = None
     revision: str | None = None  # of the template that it was made from
     ready: bool = False
+    ready_changed: float | None = None  # lastTransitionTime of the pod's Ready condition
     deleting: bool = False
     waiting: str | None = None  # why it does not start
     routed: frozenset[str] = frozenset()  # models whose route label it bears
@@ -142,7 +143,8 @@ class Snapshot:
     """Everything about one pool at one instant.
 
     `endpoints` holds the pairs that are in slices, and those that left them since this operator
-    started, with `ready` False.
+    started, with `ready` False. `watching_since` is when this operator had its first full list of
+    slices: a pair that `endpoints` does not name has been out of them at least since then.
     """
 
     namespace: str
@@ -155,4 +157,5 @@ class Snapshot:
     endpoints: tuple[Endpoint, ...] = ()
     services: tuple[ServiceFact, ...] = ()
     deployment: DeploymentFact | None = None
+    watching_since: float = 0.0
     agent_secret_expires: float | None = None  # None: the Secret does not exist
