@@ -1,0 +1,12 @@
+"""Three real models with labelled data, made from pinned packages alone: the same bytes on every run."""
+
+from collections.abc import Callable
+
+from examples.models import digits, magika, minilm
+from examples.models.example import Example
+
+MODELS: dict[str, Callable[[], Example]] = {
+    "digits": digits.make,
+    "magika": magika.make,
+    "minilm": minilm.make,
+}
