@@ -1,0 +1,167 @@
+"""Memory that Triton takes: its processes in /proc, or its device by its own metrics."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tightship.triton.client import TritonClient
+from tightship.triton.metrics import NoData, parse
+
+_SERVER = "tritonserver"
+_DEFAULT_PORT = "8000"
+_POLL_SECONDS = 0.05
+_CALM_READS = 4
+_CALM_BYTES = 1 << 20
+_KIB = 1024
+_PAGE = 4096
+
+
+class MemoryMeter(Protocol):
+    """Something that reads how much memory Triton takes now."""
+
+    source: str
+
+    async def read(self) -> int | NoData:
+        """Bytes now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServerProcess:
+    """One life of a Triton: the pid may come back, the start time (clock ticks since boot) not."""
+
+    pid: int
+    started: int
+
+
+class ProcessMeter:
+    """The proportional memory of tritonserver and its descendants (Python-based backends).
+
+    Works where Triton's processes are visible: on the same machine, or in a pod that shares its
+    process namespace. Where several Tritons run, the one whose --http-port is `port` is meant.
+    Pages that processes share are counted once; where the kernel does not let us see that (another
+    user's process), resident pages are counted, which errs upwards.
+    """
+
+    source = "processes"
+
+    def __init__(self, port: int, proc: Path = Path("/proc")) -> None:
+        self._port = str(port)
+        self._proc = proc
+
+    def server(self) -> ServerProcess | None:
+        """The running server, or None where none is visible."""
+        for folder in self._proc.glob("[0-9]*"):
+            command = _command(folder)
+            if command and _is_server(command) and _http_port(command) == self._port:
+                fields = _stat(folder)
+                if fields is not None:
+                    return ServerProcess(int(folder.name), int(fields[19]))
+        return None
+
+    async def read(self) -> int | NoData:
+        """Bytes of all processes of the server now."""
+        server = self.server()
+        if server is None:
+            return NoData(f"no process '{_SERVER}' with HTTP port {self._port} is visible")
+        return sum(_bytes(self._proc / str(pid)) for pid in self._tree(server.pid))
+
+    def _tree(self, root: int) -> set[int]:
+        parents: dict[int, list[int]] = {}
+        for folder in self._proc.glob("[0-9]*"):
+            fields = _stat(folder)
+            if fields is not None:
+                parents.setdefault(int(fields[1]), []).append(int(folder.name))
+        found, left = {root}, [root]
+        while left:
+            children = parents.get(left.pop(), [])
+            found.update(children)
+            left.extend(children)
+        return found
+
+
+class DeviceMeter:
+    """Memory in use on the devices that Triton sees, by its own metric.
+
+    Counts everything on the device, so it is right only where the device is the server's alone.
+    """
+
+    source = "device"
+
+    def __init__(self, client: TritonClient) -> None:
+        self._client = client
+
+    async def read(self) -> int | NoData:
+        """Bytes in use on the devices now."""
+        used = parse(await self._client.metrics()).total("nv_gpu_memory_used_bytes")
+        return used if isinstance(used, NoData) else int(used)
+
+
+async def settled(meter: MemoryMeter, *, deadline: float = 5.0) -> int | NoData:
+    """Reads until the value has stopped moving (four reads within 1 MiB), or the deadline is over.
+
+    Triton answers an unload before its processes have gone, and a load while they still start up.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline
+    reads: list[int] = []
+    while True:
+        value = await meter.read()
+        if isinstance(value, NoData):
+            return value
+        reads = [*reads[-_CALM_READS + 1 :], value]
+        calm = len(reads) == _CALM_READS and max(reads) - min(reads) <= _CALM_BYTES
+        if calm or loop.time() > end:
+            return value
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _command(folder: Path) -> list[str]:
+    try:
+        return (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def _is_server(command: Iterable[str]) -> bool:
+    return Path(next(iter(command))).name == _SERVER
+
+
+def _http_port(command: list[str]) -> str:
+    port = _DEFAULT_PORT
+    for index, argument in enumerate(command):
+        if argument.startswith("--http-port="):
+            port = argument.partition("=")[2]
+        elif argument == "--http-port" and index + 1 < len(command):
+            port = command[index + 1]
+    return port
+
+
+def _stat(folder: Path) -> list[str] | None:
+    """Fields of /proc/PID/stat from the third on: the name before them may hold spaces."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def _bytes(folder: Path) -> int:
+    """Proportional bytes of one process, resident ones where those may not be read, 0 once gone."""
+    try:
+        for line in (folder / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * _KIB
+    except PermissionError:
+        return _resident(folder)
+    except OSError:
+        return 0
+    return 0
+
+
+def _resident(folder: Path) -> int:
+    try:
+        return int((folder / "statm").read_text().split()[1]) * _PAGE
+    except OSError:
+        return 0
