@@ -1,0 +1,158 @@
+"""Conditions of our resources: their types, every documented reason, and the rule of transition times.
+
+True means so, Unknown means under way or not known yet, False means that somebody has to act (the
+message says who and how). Reasons of a failed Job or load (`tightship.api.failures`) appear as they
+are, beside those listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+MESSAGE_MAX = 1024  # characters of a condition's message; the schema has the same bound
+
+
+class ConditionType(StrEnum):
+    """What a condition is about."""
+
+    READY = "Ready"  # the present spec is carried out in full
+    CONVERTED = "Converted"  # model: its artifact exists
+    PLACED = "Placed"  # model: every copy has a server
+    SERVING = "Serving"  # model: at least one verified copy answers through the Service
+    UPDATED = "Updated"  # pool: every server is made from the present template
+
+
+class ConditionStatus(StrEnum):
+    """Kubernetes' three values."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Reason(StrEnum):
+    """The plan's own reasons; `DESCRIPTIONS` says what each means."""
+
+    READY = "Ready"
+    PAUSED = "Paused"
+    INVALID_SPEC = "InvalidSpec"
+    POOL_NOT_FOUND = "PoolNotFound"
+    POOL_INVALID = "PoolInvalid"
+    UNKNOWN_SLO_CLASS = "UnknownSloClass"
+    SERVICE_CONFLICT = "ServiceConflict"
+    INTAKE_QUEUED = "IntakeQueued"
+    INTAKE_RUNNING = "IntakeRunning"
+    CONVERSION_QUEUED = "ConversionQueued"
+    CONVERTING = "Converting"
+    RETRYING = "Retrying"
+    CONVERTED = "Converted"
+    UNCHANGED = "Unchanged"
+    JOB_FAILED = "JobFailed"
+    RESULT_MISSING = "ResultMissing"
+    PLACED = "Placed"
+    AWAITING_CONVERSION = "AwaitingConversion"
+    AWAITING_SERVER = "AwaitingServer"
+    AWAITING_ROOM = "AwaitingRoom"
+    NO_ROOM = "NoRoom"
+    TOO_LARGE = "TooLarge"
+    TOO_FEW_SERVERS = "TooFewServers"
+    NO_ROOM_FOR_UPDATE = "NoRoomForUpdate"
+    SERVING = "Serving"
+    AWAITING_PLACEMENT = "AwaitingPlacement"
+    LOADING = "Loading"
+    AWAITING_ENDPOINTS = "AwaitingEndpoints"
+    SERVER_UNREACHABLE = "ServerUnreachable"
+    UPDATING = "Updating"
+    SERVERS_READY = "ServersReady"
+    SERVERS_STARTING = "ServersStarting"
+    SERVERS_UPDATED = "ServersUpdated"
+    SERVERS_UPDATING = "ServersUpdating"
+    UPDATE_BLOCKED = "UpdateBlocked"
+
+
+DESCRIPTIONS: Mapping[Reason, str] = {
+    Reason.READY: "the present spec is served by all copies",
+    Reason.PAUSED: "the annotation tightship.dev/paused stops every change; remove it to go on",
+    Reason.INVALID_SPEC: "a field says something impossible; the message names it",
+    Reason.POOL_NOT_FOUND: "spec.serving.poolRef names a ServingPool that this namespace lacks",
+    Reason.POOL_INVALID: "the ServingPool's spec says something impossible; it has to be corrected",
+    Reason.UNKNOWN_SLO_CLASS: "the pool has no SLO class of that name",
+    Reason.SERVICE_CONFLICT: "a Service of the model's name exists and is not ours; rename the model",
+    Reason.INTAKE_QUEUED: "other intakes of the pool come first",
+    Reason.INTAKE_RUNNING: "the source is fetched and checked",
+    Reason.CONVERSION_QUEUED: "other conversions of the pool come first",
+    Reason.CONVERTING: "the conversion Job runs, or waits for what the message names",
+    Reason.RETRYING: "the last attempt failed for a reason that may pass; the next one follows",
+    Reason.CONVERTED: "a faster variant inside the accuracy gate was found",
+    Reason.UNCHANGED: "nothing faster is inside the accuracy gate; the original is served",
+    Reason.JOB_FAILED: "the Job ended without an answer: evicted, out of time or removed",
+    Reason.RESULT_MISSING: "the Job succeeded but its answer could not be read",
+    Reason.PLACED: "every copy has a server",
+    Reason.AWAITING_CONVERSION: "there is no artifact to place yet",
+    Reason.AWAITING_SERVER: "a server is being started for it",
+    Reason.AWAITING_ROOM: "room on a server becomes free when a leaving model is unloaded",
+    Reason.NO_ROOM: "no server has room and the pool may have no more of them",
+    Reason.TOO_LARGE: "the model needs more memory than an empty server has",
+    Reason.TOO_FEW_SERVERS: "each copy needs a server of its own and the pool has too few",
+    Reason.NO_ROOM_FOR_UPDATE: "no server holds the old and the new version at once; the old serves",
+    Reason.SERVING: "verified copies answer through the Service",
+    Reason.AWAITING_PLACEMENT: "no server has the model yet",
+    Reason.LOADING: "servers fetch, load or verify the model",
+    Reason.AWAITING_ENDPOINTS: "the model is loaded, its server is not yet behind the Service",
+    Reason.SERVER_UNREACHABLE: "the agent of the model's server does not answer; nothing is changed",
+    Reason.UPDATING: "the present spec is being carried out; what was served before still answers",
+    Reason.SERVERS_READY: "every wanted server is ready",
+    Reason.SERVERS_STARTING: "fewer servers are ready than wanted",
+    Reason.SERVERS_UPDATED: "every server is made from the present template",
+    Reason.SERVERS_UPDATING: "servers are being replaced, one by one",
+    Reason.UPDATE_BLOCKED: "a new server cannot take over; the message says which model and why",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A condition as it should be; when it last changed is `merge_conditions`' business."""
+
+    type: ConditionType
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def timestamp(seconds: float) -> str:
+    """Seconds since the epoch as Kubernetes writes a time: UTC, whole seconds."""
+    return datetime.fromtimestamp(int(seconds), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def set_condition(
+    live: Sequence[Mapping[str, Any]], wanted: Condition, generation: int, now: float
+) -> dict[str, Any]:
+    """The JSON of `wanted`; `lastTransitionTime` is `live`'s unless the status differs."""
+    before = next((c for c in live if c.get("type") == wanted.type), None)
+    same = before is not None and before.get("status") == wanted.status
+    changed = before.get("lastTransitionTime") if before is not None and same else None
+    return {
+        "type": wanted.type.value,
+        "status": wanted.status.value,
+        "reason": str(wanted.reason),
+        "message": wanted.message[:MESSAGE_MAX],
+        "observedGeneration": generation,
+        "lastTransitionTime": changed or timestamp(now),
+    }
+
+
+def merge_conditions(
+    live: Sequence[Mapping[str, Any]], wanted: Iterable[Condition], generation: int, now: float
+) -> list[dict[str, Any]]:
+    """`conditions` of a status, in the order given; what `wanted` does not name goes."""
+    return [set_condition(live, condition, generation, now) for condition in wanted]
+
+
+def find_condition(status: Mapping[str, Any], kind: ConditionType) -> Mapping[str, Any]:
+    """The live condition of one type; empty when there is none."""
+    conditions: Sequence[Mapping[str, Any]] = status.get("conditions", ())
+    return next((c for c in conditions if c.get("type") == kind), {})
