@@ -1,6 +1,7 @@
 """Sends an image to one node of the cluster, but only the layers that the node does not have.
 
-Usage: send_image.py LAYOUT IMAGE NODE, where LAYOUT is a folder in the OCI image layout (podman save --format oci-dir).
+Usage: send_image.py LAYOUT IMAGE NODE, where LAYOUT is a folder in the OCI image layout, as
+`podman save --format oci-dir` writes it.
 """
 
 import io
@@ -27,20 +28,23 @@ def named_index(layout: Path, image: str) -> bytes:
 
 
 def send(layout: Path, image: str, node: str) -> None:
-    """Import the image on the node; a layer that the node's containerd holds is left out of the stream."""
-    content = subprocess.run(ctr(node, "content", "ls", "-q"), check=True, capture_output=True, text=True)
+    """Import the image on the node; a layer that the node holds is left out of the stream."""
+    content = subprocess.run(
+        ctr(node, "content", "ls", "-q"), check=True, capture_output=True, text=True
+    )
     there = {digest.removeprefix("sha256:") for digest in content.stdout.split()}
     missing = [blob for blob in (layout / "blobs" / "sha256").iterdir() if blob.name not in there]
-    importing = subprocess.Popen(ctr(node, "images", "import", "-"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    importing = subprocess.Popen(
+        ctr(node, "images", "import", "-"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     with importing, tarfile.open(fileobj=importing.stdin, mode="w|") as stream:
-        for name, data in {"oci-layout": (layout / "oci-layout").read_bytes(), "index.json": named_index(layout, image)}.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            stream.addfile(entry, io.BytesIO(data))
+        index = named_index(layout, image)
+        entry = tarfile.TarInfo("index.json")
+        entry.size = len(index)
+        stream.addfile(entry, io.BytesIO(index))
+        stream.add(layout / "oci-layout", "oci-layout")
         for blob in missing:
             stream.add(blob, f"blobs/sha256/{blob.name}")
-        stream.close()
-        importing.stdin.close()
     if importing.returncode:
         sys.exit(f"tightship: {node} did not take {image}")
 

@@ -1,10 +1,8 @@
-"""Real servers for integration tests, started once a session: Triton, a Kubernetes API server, an S3 server."""
+"""Real servers for integration tests, started once a session: Triton, kube-apiserver, S3."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
 from tests.support import apiserver as apiserver_process
 from tests.support import s3 as s3_process
 from tests.support import triton as triton_process
@@ -12,8 +10,8 @@ from tests.support import triton as triton_process
 
 @pytest.fixture(scope="session")
 def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton_process.Triton]:
-    """A Triton in explicit mode over an empty model repository; each test uses model names of its own."""
-    repository: Path = tmp_path_factory.mktemp("models")
+    """A Triton in explicit mode, its repository empty; each test uses model names of its own."""
+    repository = tmp_path_factory.mktemp("models")
     with triton_process.serving(repository, "--cache-config=local,size=16777216") as server:
         yield server
 

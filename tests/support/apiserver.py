@@ -1,14 +1,15 @@
-"""Runs a real kube-apiserver with its etcd on loopback: the Kubernetes API without a cluster behind it."""
+"""Runs a real kube-apiserver with its etcd on loopback: the Kubernetes API without a cluster."""
 
 import json
 import secrets
 import ssl
 import subprocess
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPSConnection
 from pathlib import Path
 
 from tests.support.cache import REPOSITORY
@@ -20,7 +21,7 @@ _START_SECONDS = 90
 
 @dataclass(frozen=True)
 class ApiServer:
-    """A running API server. `kubeconfig` is a file with an administrator's token; `audit` a file of one JSON a line."""
+    """A running server; `kubeconfig` holds an administrator's token, `audit` JSON lines."""
 
     process: Process
     url: str
@@ -29,21 +30,26 @@ class ApiServer:
     audit: Path
 
     def kubectl(self, *arguments: str | Path, stdin: str | None = None) -> str:
-        """Run kubectl as the administrator; returns what it printed, raises CalledProcessError with its error text."""
+        """Run kubectl as the administrator; CalledProcessError with its error text if it fails."""
         command = [tool("kubectl"), "--kubeconfig", self.kubeconfig, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, arguments, done.stdout, done.stderr)
+            raise subprocess.CalledProcessError(
+                done.returncode, arguments, done.stdout, done.stderr
+            )
         return done.stdout
 
     def ready(self) -> bool:
-        context = ssl._create_unverified_context()  # noqa: S323 (its own certificate, on loopback)
-        request = urllib.request.Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {self.token}"})  # noqa: S310
+        """Whether the server calls itself ready; its certificate is its own."""
+        context = ssl._create_unverified_context()  # noqa: S323
+        connection = HTTPSConnection(self.url.removeprefix("https://"), timeout=2, context=context)
         try:
-            with urllib.request.urlopen(request, timeout=2, context=context) as response:  # noqa: S310
-                return bool(response.status == 200)
+            connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {self.token}"})
+            return connection.getresponse().status == HTTPStatus.OK
         except OSError:
             return False
+        finally:
+            connection.close()
 
     def install_crds(self, folder: Path = REPOSITORY / "crds") -> None:
         """Apply the CRDs and wait until the API server serves them."""
@@ -53,9 +59,10 @@ class ApiServer:
 
 @contextmanager
 def serving(*flags: str, crds: bool = True, audit: bool = False) -> Iterator[ApiServer]:
-    """A ready API server with an empty etcd; with the project's CRDs unless told otherwise. `flags` go to kube-apiserver.
+    """A ready API server with an empty etcd, and with the project's CRDs unless told otherwise.
 
-    With `audit`, each finished request is one line of `ApiServer.audit` (verb, user agent, object, without bodies).
+    `flags` go to kube-apiserver. With `audit`, each finished request is one line of
+    `ApiServer.audit`: verb, user agent, object, without bodies.
     """
     with tempfile.TemporaryDirectory(prefix="tightship-apiserver-") as scratch:
         folder = Path(scratch)
@@ -64,10 +71,16 @@ def serving(*flags: str, crds: bool = True, audit: bool = False) -> Iterator[Api
         try:
             etcd.wait_ready(lambda: answers(f"http://127.0.0.1:{client}/health"), _START_SECONDS)
             token = secrets.token_hex(16)
-            command = [*_apiserver(folder, port, client, token), *(_audit(folder) if audit else []), *flags]
+            command = [
+                *_apiserver(folder, port, client, token),
+                *(_audit(folder) if audit else []),
+                *flags,
+            ]
             process = Process(command, folder / "apiserver.log")
             kubeconfig = _kubeconfig(folder, port, token)
-            server = ApiServer(process, f"https://127.0.0.1:{port}", token, kubeconfig, folder / "audit.log")
+            server = ApiServer(
+                process, f"https://127.0.0.1:{port}", token, kubeconfig, folder / "audit.log"
+            )
             try:
                 process.wait_ready(server.ready, _START_SECONDS)
                 if crds:
@@ -96,7 +109,7 @@ def _etcd(folder: Path, client: int, peer: int) -> list[str]:
 
 
 def _apiserver(folder: Path, port: int, etcd: int, token: str) -> list[str]:
-    """The server's command line. Service accounts need a key; admission is the default, RBAC as in a cluster."""
+    """The command line: RBAC as in a cluster, service accounts without their controller."""
     key, tokens = folder / "service-accounts.key", folder / "tokens.csv"
     subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
     tokens.write_text(f"{token},admin,admin,system:masters\n")
@@ -121,10 +134,19 @@ def _audit(folder: Path) -> list[str]:
     rules = [{"level": "Metadata"}]
     policy.write_text(
         json.dumps(
-            {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}
+            {
+                "apiVersion": "audit.k8s.io/v1",
+                "kind": "Policy",
+                "omitStages": ["RequestReceived"],
+                "rules": rules,
+            }
         )
     )
-    return [f"--audit-policy-file={policy}", f"--audit-log-path={folder / 'audit.log'}", "--audit-log-mode=blocking"]
+    return [
+        f"--audit-policy-file={policy}",
+        f"--audit-log-path={folder / 'audit.log'}",
+        "--audit-log-mode=blocking",
+    ]
 
 
 def _kubeconfig(folder: Path, port: int, token: str) -> Path:
@@ -135,7 +157,12 @@ def _kubeconfig(folder: Path, port: int, token: str) -> Path:
         "kind": "Config",
         "clusters": [{"name": "tests", "cluster": cluster}],
         "users": [{"name": "admin", "user": {"token": token}}],
-        "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "admin", "namespace": "default"}}],
+        "contexts": [
+            {
+                "name": "tests",
+                "context": {"cluster": "tests", "user": "admin", "namespace": "default"},
+            }
+        ],
         "current-context": "tests",
     }
     path.write_text(json.dumps(config))

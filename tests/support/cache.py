@@ -1,4 +1,4 @@
-"""The cache outside the repository: what tests build or install once lies here, keyed by what it was made from."""
+"""The cache outside the repository: what tests make once, keyed by what it was made from."""
 
 import fcntl
 import hashlib

@@ -1,4 +1,4 @@
-"""Real server processes for tests: started with a log file, awaited by their own readiness, stopped for certain."""
+"""Real server processes for tests: logged, awaited by their own readiness, stopped for certain."""
 
 import os
 import socket
@@ -42,11 +42,13 @@ class Process:
         return self._popen.poll() is None
 
     def wait_ready(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return as soon as `ready()` is true; ServerError when the process ends or the time is over."""
+        """Return once `ready()` is true; ServerError when the process ends or the time is over."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.ended_within(_POLL_SECONDS):
-                raise ServerError(f"{self._name} ended with {self._popen.returncode}:\n{self.tail()}")
+                raise ServerError(
+                    f"{self._name} ended with {self._popen.returncode}:\n{self.tail()}"
+                )
             if time.monotonic() > deadline:
                 self.kill()
                 raise ServerError(f"{self._name} is not ready after {seconds:g} s:\n{self.tail()}")

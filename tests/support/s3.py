@@ -1,4 +1,4 @@
-"""Runs a real S3 server on loopback over a folder: each sub-folder is a bucket, each file in it an object."""
+"""Runs a real S3 server on loopback over a folder: sub-folders are buckets, files objects."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.support.process import Process, answers, free_ports
 from tests.support.tools import tool
 
 ACCESS_KEY = "tightship-tests"
-SECRET_KEY = "tightship-tests-secret"  # noqa: S105 (a throw-away server's)
+SECRET_KEY = "tightship-tests-secret"
 REGION = "us-east-1"
 _START_SECONDS = 20
 _FORBIDDEN = 403
@@ -18,7 +18,7 @@ _FORBIDDEN = 403
 
 @dataclass(frozen=True)
 class S3:
-    """A running server. `folder` holds the buckets as plain files: what a test writes there is served at once."""
+    """A running server. What a test writes into `folder`/BUCKET is served at once."""
 
     process: Process
     folder: Path
@@ -42,8 +42,13 @@ def serving(port: int | None = None) -> Iterator[S3]:
         folder, sidecar = Path(scratch, "buckets"), Path(scratch, "metadata")
         folder.mkdir()
         sidecar.mkdir()
-        command = [tool("versitygw"), "--port", f"127.0.0.1:{port}", "posix", "--sidecar", sidecar, folder]
-        credentials = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY, "VGW_REGION": REGION}
+        options = ["posix", f"--sidecar={sidecar}", str(folder)]
+        command = [str(tool("versitygw")), f"--port=127.0.0.1:{port}", *options]
+        credentials = {
+            "ROOT_ACCESS_KEY": ACCESS_KEY,
+            "ROOT_SECRET_KEY": SECRET_KEY,
+            "VGW_REGION": REGION,
+        }
         process = Process(command, Path(scratch, "s3.log"), credentials)
         endpoint = f"http://127.0.0.1:{port}"
         try:

@@ -1,4 +1,4 @@
-"""Commands that tests call (kubectl, helm, kube-apiserver, etcd, versitygw, ...): built into the cache when missing."""
+"""Commands that tests call (kubectl, helm, etcd, ...): built into the cache when missing."""
 
 import subprocess
 from pathlib import Path

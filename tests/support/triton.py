@@ -1,4 +1,4 @@
-"""Runs a real Triton on free loopback ports: the CPU server image's own server, installed into the cache."""
+"""Runs a real Triton on loopback: the CPU server image's own, installed into the cache."""
 
 import ctypes.util
 import subprocess
@@ -21,7 +21,7 @@ _START_SECONDS = 60
 
 @dataclass(frozen=True)
 class Triton:
-    """A running server in explicit model-control mode. Addresses are HOST:PORT, as tritonclient takes them."""
+    """A running server in explicit mode. Addresses are HOST:PORT, as tritonclient takes them."""
 
     process: Process
     repository: Path
@@ -42,12 +42,12 @@ class Triton:
 
 
 def installed() -> Path:
-    """The server's folder (bin/tritonserver, backends/, caches/), installed from the lock the first time."""
+    """The server's folder (bin/, backends/, caches/), installed from the lock the first time."""
 
     def install(unfinished: Path) -> None:
-        packages = ["--target", unfinished, "--no-deps", "--require-hashes", "-r", _LOCK]
-        pip = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
-        subprocess.run([*pip, *packages], check=True)
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+        packages = ["--no-deps", "--require-hashes", "--requirement", str(_LOCK)]
+        subprocess.run([*uv, "--target", str(unfinished), *packages], check=True)
         subprocess.run([sys.executable, _IMAGE / "assemble.py", unfinished], check=True)
 
     site = cache.made(f"triton-{cache.digest(_LOCK, _IMAGE, extra=_PYTHON)}", install)
@@ -66,7 +66,7 @@ def environment() -> dict[str, str]:
 
 
 def command(server: Path, repository: Path, ports: list[int], flags: tuple[str, ...]) -> list[str]:
-    """The server's command line on loopback; `flags` come last, where Triton lets a repeated flag win."""
+    """The server's command line on loopback; `flags` come last."""
     http, grpc, metrics = ports
     return [
         str(server / "bin" / "tritonserver"),
@@ -89,9 +89,10 @@ def command(server: Path, repository: Path, ports: list[int], flags: tuple[str, 
 
 @contextmanager
 def serving(repository: Path, *flags: str, ports: list[int] | None = None) -> Iterator[Triton]:
-    """A ready server over the model repository, with further command-line `flags`; stopped at the end.
+    """A ready server over the model repository, with further command-line `flags`.
 
-    `ports` (HTTP, gRPC, metrics) are chosen when not given; a test gives the old ones to restart a server in place.
+    It is stopped at the end. `ports` (HTTP, gRPC, metrics) are chosen when not given; a test gives
+    the old ones to restart a server in place.
     """
     server = installed()
     ports = ports or free_ports(3)
