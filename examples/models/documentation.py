@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from sysconfig import get_path
+
+from examples.models import packages
 
 _PACKAGES = ("numpy", "onnx", "scipy", "sklearn")
 _SHORTEST = 40
@@ -34,9 +34,8 @@ def entries() -> list[Entry]:
 
 
 def _read() -> Iterator[Entry]:
-    root = Path(get_path("purelib"))
     for package in _PACKAGES:
-        for path in sorted((root / package).rglob("*.py")):
+        for path in sorted(packages.folder(package).rglob("*.py")):
             if "tests" not in path.parts:
                 for node in ast.parse(path.read_bytes()).body:
                     if isinstance(node, ast.FunctionDef | ast.ClassDef):

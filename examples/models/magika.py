@@ -6,14 +6,11 @@ The files come from the packages that the examples pin, and from writers of the 
 import hashlib
 import json
 from collections.abc import Iterator
-from importlib.resources import files
-from pathlib import Path
-from sysconfig import get_path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from examples.models import made_files
+from examples.models import made_files, packages
 from examples.models.example import Example
 
 _RELEASE = "standard_v3_3"
@@ -36,7 +33,7 @@ def make() -> Example:
     Input `bytes` int32 [batch, 2048]: the first and the last 1,024 bytes of a file, 256 where there
     is none. Output `target_label` float32 [batch, 214]: the probability of each type.
     """
-    release = files("magika") / "models" / _RELEASE
+    release = packages.folder("magika") / "models" / _RELEASE
     config = json.loads((release / "config.min.json").read_text())
     space = config["target_labels_space"]
     samples = [(features(data, config), space.index(label)) for label, data in _labelled()]
@@ -77,9 +74,8 @@ def _labelled() -> Iterator[tuple[str, bytes]]:
 
 def _shipped() -> Iterator[tuple[str, bytes]]:
     """Files of the installed packages, labelled by their suffix."""
-    root = Path(get_path("purelib"))
     for package in _PACKAGES:
-        for path in sorted((root / package).rglob("*")):
+        for path in sorted(packages.folder(package).rglob("*")):
             label = _LABEL_OF.get(path.suffix)
             if label and path.is_file() and path.stat().st_size <= _LARGEST:
                 yield label, path.read_bytes()

