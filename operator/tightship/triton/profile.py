@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+
 from tightship.api.artifact import PROFILE_SCHEMA
 
 
