@@ -3,8 +3,6 @@
 Null means absent, as the API server reads it. Every reader is total.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum

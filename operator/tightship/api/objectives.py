@@ -1,7 +1,5 @@
 """Latency objectives as both kinds write them: in a model's SLO and in a pool's classes."""
 
-from __future__ import annotations
-
 from tightship.api.fields import Fields, duration, one_of_numbers, text
 from tightship.api.v1alpha1 import LatencyObjective
 

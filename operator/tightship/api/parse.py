@@ -4,8 +4,6 @@ They are exactly as strict as the schemas in `crds/`; a property test against a 
 holds both equal. Bounds and their reasons are described there, field by field.
 """
 
-from __future__ import annotations
-
 from tightship.api import names
 from tightship.api.fields import (
     Fields,

@@ -1,7 +1,5 @@
 """The ServingPool's half of `tightship.api.parse`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

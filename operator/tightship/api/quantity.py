@@ -1,7 +1,5 @@
 """Numbers that users write as text: durations, memory, CPU, decimals. Exact, bounded in length."""
 
-from __future__ import annotations
-
 import math
 import re
 from fractions import Fraction
@@ -77,8 +75,8 @@ def cpu_text(cores: float) -> str:
 
 
 def memory_text(size: int) -> str:
-    """The shortest exact Kubernetes quantity of a number of bytes."""
-    for unit in ("Ti", "Gi", "Mi", "Ki"):
+    """The exact Kubernetes quantity of a number of bytes, as the API server would write it."""
+    for unit in ("Ti", "Gi", "Mi", "Ki", "T", "G", "M", "k"):
         if size and size % _BYTES[unit] == 0:
             return f"{size // _BYTES[unit]}{unit}"
     return str(size)

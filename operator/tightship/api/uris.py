@@ -1,7 +1,5 @@
 """Names and addresses in resources: Secrets, claims, hosts, and the URIs of sources and stores."""
 
-from __future__ import annotations
-
 import re
 
 from tightship.api.fields import Fields, Reader, SpecError, string, text
@@ -14,7 +12,7 @@ LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 
 _BUCKET = r"s3://[A-Za-z0-9][-A-Za-z0-9._]{0,62}"
 _HOST = r"https://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?"
-_CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?"
+_CLAIM = r"pvc://[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?"  # names a volume of the pod too
 _PATH = r"/[!-\[\]-~]+"  # printable ASCII but the backslash
 _SOURCE = re.compile(rf"({_BUCKET}|{_HOST}|{_CLAIM}){_PATH}")
 _STORE = re.compile(rf"({_BUCKET}|{_CLAIM})({_PATH})?")

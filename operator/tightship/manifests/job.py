@@ -1,0 +1,286 @@
+"""The two Jobs of a model: intake looks at hostile bytes, convert optimizes what it pinned."""
+
+import math
+from collections.abc import Iterable
+
+from tightship.api import job, names
+from tightship.api.resolved import node_class, objective, threads
+from tightship.api.uris import claim
+from tightship.api.v1alpha1 import (
+    Dataset,
+    OptimizedModelSpec,
+    Resources,
+    ServingPoolSpec,
+)
+from tightship.manifests import security
+from tightship.manifests.objects import (
+    Object,
+    labels,
+    metadata,
+    mount,
+    placement,
+    resources,
+    variables,
+)
+from tightship.manifests.security import SHARED_MEMORY, TEMPORARY
+from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, Owner
+
+INTAKE = "intake"
+CONVERT = "convert"
+KEEP_FINISHED_SECONDS = 3600  # for somebody who reads its log; the operator needs no finished Job
+
+_TRANSFER = Resources(cpu=0.1, memory=512 * 2**20, cpu_limit=1.0)
+_LABEL_VALUE_MAX = 63
+
+
+def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
+    """The Job that fetches source and data, refuses hostile files and finds the contract."""
+    spec, pool = action.model_spec, action.pool_spec
+    digest = spec.model.digest.removeprefix("sha256:") if spec.model.digest else None
+    request = _request(spec, pool, None, digest, (None, None))
+    stages = _Stages(spec, pool, request)
+    pod = _pod(
+        pool,
+        init=[stages.fetch(with_store=False)],
+        main=stages.inspect(),
+        volumes=stages.volumes(["fetch", "inspect"], publishes=False),
+    )
+    name = names.intake_job_name(action.inputs)
+    return _job(name, namespace, INTAKE, action.inputs, action.pool, action.owners, pod)
+
+
+def convert_job(action: ApplyConvertJob, namespace: str) -> Object:
+    """The Job that builds, measures and publishes; Triton runs beside it as a native sidecar."""
+    spec, pool = action.model_spec, action.pool_spec
+    data = (action.calibration_digest, action.evaluation_digest)
+    request = _request(spec, pool, action.key, action.source_digest, data)
+    stages = _Stages(spec, pool, request)
+    pod = _pod(
+        pool,
+        init=[stages.fetch(with_store=True), stages.triton(), stages.convert()],
+        main=stages.publish(),
+        volumes=stages.volumes(["fetch", "triton", "convert", "publish"], publishes=True),
+    )
+    pod["shareProcessNamespace"] = True
+    name = names.convert_job_name(action.key)
+    return _job(name, namespace, CONVERT, action.key, action.pool, action.owners, pod)
+
+
+class _Stages:
+    """Containers of a Job and the volumes that they mount."""
+
+    def __init__(
+        self, spec: OptimizedModelSpec, pool: ServingPoolSpec, request: job.JobRequest
+    ) -> None:
+        self._pool = pool
+        self._request = request
+        write = pool.store.write_secret or pool.store.secret
+        secrets = {
+            "source": spec.model.secret,
+            "calibration": spec.calibration.secret if spec.calibration else None,
+            "evaluation": spec.evaluation.secret if spec.evaluation else None,
+            "store": pool.store.secret,
+            "store-write": write,
+        }
+        self._secrets = {use: secret for use, secret in secrets.items() if secret}
+        self._inputs = [
+            spec.model.storage_uri,
+            *(data.storage_uri for data in (spec.calibration, spec.evaluation) if data),
+        ]
+
+    def fetch(self, *, with_store: bool) -> Object:
+        """Downloads with the credentials of source and data, and asks the store for KEY."""
+        uses = ["source", "calibration", "evaluation", *(["store"] if with_store else [])]
+        uris = [*self._inputs, *([self._pool.store.uri] if with_store else [])]
+        return self._stage("fetch", _TRANSFER, [*self._secret_mounts(uses), *_claim_mounts(uris)])
+
+    def inspect(self) -> Object:
+        """Looks at the files without any credential."""
+        return self._stage("inspect", self._pool.converter.resources, [])
+
+    def convert(self) -> Object:
+        """All optimizing stages, without any credential."""
+        return self._stage("convert", self._pool.converter.resources, [])
+
+    def publish(self) -> Object:
+        """Uploads. Another user than Triton's, so that no process of the pod can look into it."""
+        mounts = [
+            *self._secret_mounts(["store-write"]),
+            *_claim_mounts([self._pool.store.uri], read_only=False),
+        ]
+        stage = self._stage("publish", _TRANSFER, mounts, work_read_only=True)
+        stage["securityContext"]["runAsUser"] = security.PUBLISHER
+        return stage
+
+    def triton(self) -> Object:
+        """The pool's own server as a native sidecar, so that what is measured is what is served.
+
+        It has no probe: it listens on the loopback address, which the kubelet cannot reach, and the
+        converter waits for it.
+        """
+        pool, device = self._pool, self._pool.accelerator
+        return {
+            "name": "triton",
+            "image": pool.server.image,
+            "imagePullPolicy": "IfNotPresent",
+            "restartPolicy": "Always",
+            "command": ["tritonserver"],
+            "args": security.converter_flags(pool, job.MODEL_REPOSITORY),
+            "resources": resources(
+                pool.converter.resources,
+                disk=security.TEMPORARY_BYTES + security.LOG_BYTES,
+                limit_cpu=True,
+                device=device.resource_name if device else None,
+            ),
+            "securityContext": security.container_security(),
+            "volumeMounts": [
+                mount("work", job.WORK),
+                mount("tmp-triton", TEMPORARY, read_only=False),
+                mount("shared-memory", SHARED_MEMORY, read_only=False),
+            ],
+        }
+
+    def volumes(self, stages: Iterable[str], *, publishes: bool) -> list[Object]:
+        """Every volume that the stages mount."""
+        uses = [use for use in self._secrets if publishes or not use.startswith("store")]
+        uris = [*self._inputs, *([self._pool.store.uri] if publishes else [])]
+        memory = self._pool.converter.resources.memory
+        shared = security.shared_memory("shared-memory", memory) if publishes else None
+        return [
+            security.scratch("work", self._pool.converter.scratch_bytes),
+            *(security.scratch(f"tmp-{stage}", security.TEMPORARY_BYTES) for stage in stages),
+            *([shared] if shared else []),
+            *(security.secret(f"secret-{use}", self._secrets[use]) for use in uses),
+            *(security.claim(f"claim-{name}", name) for name in _claims(uris)),
+        ]
+
+    def _stage(
+        self,
+        name: str,
+        wanted: Resources,
+        mounts: list[Object],
+        *,
+        work_read_only: bool = False,
+    ) -> Object:
+        scratch = self._pool.converter.scratch_bytes
+        disk = scratch + security.TEMPORARY_BYTES + security.LOG_BYTES
+        return {
+            "name": name,
+            "image": self._pool.converter.image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": ["tightship", "job", name],
+            "env": variables({job.REQUEST_VARIABLE: self._request.to_json(), "HOME": TEMPORARY}),
+            "resources": resources(wanted, disk=disk, limit_cpu=True),
+            "securityContext": security.container_security(),
+            "terminationMessagePath": job.TERMINATION_LOG,
+            "terminationMessagePolicy": "File",
+            "volumeMounts": [
+                mount("work", job.WORK, read_only=work_read_only),
+                mount(f"tmp-{name}", TEMPORARY, read_only=False),
+                *mounts,
+            ],
+        }
+
+    def _secret_mounts(self, uses: Iterable[str]) -> list[Object]:
+        return [
+            mount(f"secret-{use}", f"{job.SECRETS}/{use}") for use in uses if use in self._secrets
+        ]
+
+
+def _request(
+    spec: OptimizedModelSpec,
+    pool: ServingPoolSpec,
+    key: str | None,
+    source_digest: str | None,
+    data_digests: tuple[str | None, str | None],
+) -> job.JobRequest:
+    techniques, gate = spec.optimization.techniques, spec.optimization.gate
+    wanted = objective(spec, pool)
+    calibration, evaluation = data_digests
+    return job.JobRequest(
+        key=key,
+        source_uri=spec.model.storage_uri,
+        source_format=spec.model.format.value,
+        source_digest=source_digest,
+        calibration=_data(spec.calibration, calibration),
+        evaluation=_data(spec.evaluation, evaluation),
+        metric=spec.evaluation.metric.value if spec.evaluation else None,
+        quantize=techniques.quantize,
+        half_precision=techniques.half_precision,
+        prune=techniques.prune,
+        prune_sparsity=techniques.prune_sparsity,
+        max_drop=gate.max_drop,
+        confidence=gate.confidence,
+        min_speedup=spec.optimization.min_speedup,
+        slo_target=wanted.target if wanted else None,
+        slo_percentile=wanted.percentile if wanted else 99,
+        store_uri=pool.store.uri,
+        allowed_hosts=pool.converter.allowed_hosts,
+        max_source_bytes=pool.converter.max_source_bytes,
+        converter_image=pool.converter.image,
+        server_image=pool.server.image,
+        node_class=node_class(pool),
+        threads=threads(pool),
+        backend_directory=pool.server.backend_directory,
+    )
+
+
+def _data(dataset: Dataset | None, digest: str | None) -> job.DataRequest | None:
+    if dataset is None:
+        return None
+    return job.DataRequest(uri=dataset.storage_uri, max_samples=dataset.max_samples, digest=digest)
+
+
+def _pod(
+    pool: ServingPoolSpec, *, init: list[Object], main: Object, volumes: list[Object]
+) -> Object:
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "activeDeadlineSeconds": math.ceil(pool.converter.deadline),
+        "terminationGracePeriodSeconds": 10,
+        **placement(pool.server),
+        "securityContext": security.pod_security(),
+        "initContainers": init,
+        "containers": [main],
+        "volumes": volumes,
+    }
+
+
+def _job(
+    name: str,
+    namespace: str,
+    component: str,
+    inputs: str,
+    pool: str,
+    owners: tuple[Owner, ...],
+    pod: Object,
+) -> Object:
+    """The pod's deadline begins when a node has taken it: waiting for a device does not count."""
+    labelled = {**labels(pool, component), names.INPUTS_LABEL: inputs[:_LABEL_VALUE_MAX]}
+    described = metadata(name, namespace, labelled, owners)
+    described["annotations"] = {names.INPUTS_LABEL: inputs}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": described,
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            "ttlSecondsAfterFinished": KEEP_FINISHED_SECONDS,
+            "template": {"metadata": {"labels": labelled}, "spec": pod},
+        },
+    }
+
+
+def _claims(uris: Iterable[str]) -> list[str]:
+    return sorted({name for uri in uris if (name := claim(uri))})
+
+
+def _claim_mounts(uris: Iterable[str], *, read_only: bool = True) -> list[Object]:
+    return [
+        mount(f"claim-{name}", f"{job.PVC_ROOT}/{name}", read_only=read_only)
+        for name in _claims(uris)
+    ]

@@ -1,0 +1,121 @@
+"""The only place for security contexts, Triton's flags, and the sizes of volumes."""
+
+import math
+
+from tightship.api import names
+from tightship.api.quantity import memory_text
+from tightship.api.resolved import model_memory
+from tightship.api.v1alpha1 import ServingPoolSpec
+from tightship.manifests.objects import Object
+
+USER = 1000  # the user of the official Triton images and of ours
+PUBLISHER = 1001  # alone may write to the store: /proc of its process is closed to the others
+TEMPORARY = "/tmp"  # noqa: S108 (a volume of each container)
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a volume)
+TEMPORARY_BYTES = 256 * 2**20
+LOG_BYTES = 128 * 2**20  # what the kubelet keeps of a container's output, with room
+TRITON_KEY_VARIABLE = "TRITON_KEY"
+TRITON_EXIT_SECONDS = 30  # requests in flight at the end of the drain may finish
+
+_RESTRICTED = "model-repository,shared-memory,trace,logging,statistics"
+_SHARED_MEMORY_MOST = 2**30
+
+
+def pod_security() -> Object:
+    """Pod Security `restricted`, for the whole pod."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def container_security() -> Object:
+    """Pod Security `restricted`, for a container, and a root file system that nothing writes to."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+    }
+
+
+def server_flags(pool: ServingPoolSpec) -> list[str]:
+    """Triton in a server pod: open for inference, closed for everything that changes it.
+
+    A load request may carry file content, so an open repository API would equal running a client's
+    code. The key comes from the environment, expanded by the kubelet.
+    """
+    restricted = f"{_RESTRICTED}:{names.RESTRICTED_HEADER}=$({TRITON_KEY_VARIABLE})"
+    return [
+        *_common_flags(pool, "/models"),
+        "--http-address=0.0.0.0",
+        "--grpc-address=0.0.0.0",
+        "--metrics-address=0.0.0.0",
+        f"--http-restricted-api={restricted}",
+        f"--grpc-restricted-protocol={restricted}",
+        f"--cache-config=local,size={pool.server.response_cache_bytes}",
+        f"--exit-timeout-secs={TRITON_EXIT_SECONDS}",
+    ]
+
+
+def converter_flags(pool: ServingPoolSpec, repository: str) -> list[str]:
+    """Triton beside a converter: on the loopback address alone, where only its pod reaches it."""
+    return [
+        *_common_flags(pool, repository),
+        "--http-address=127.0.0.1",
+        "--grpc-address=127.0.0.1",
+        "--metrics-address=127.0.0.1",
+        "--exit-timeout-secs=5",
+    ]
+
+
+def scratch(name: str, size: int) -> Object:
+    """A volume on the node's disk that goes with the pod."""
+    return {"name": name, "emptyDir": {"sizeLimit": memory_text(size)}}
+
+
+def shared_memory(name: str, memory: int) -> Object:
+    """Where backends' processes exchange tensors: at most a quarter of the container's memory."""
+    size = memory_text(min(_SHARED_MEMORY_MOST, memory // 4))
+    return {"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}}
+
+
+def secret(name: str, secret_name: str) -> Object:
+    """A Secret's keys as files that the pod's group may read."""
+    return {"name": name, "secret": {"secretName": secret_name, "defaultMode": 0o440}}
+
+
+def claim(name: str, claim_name: str) -> Object:
+    """A persistent volume. Containers mount it read-only unless they publish."""
+    return {"name": name, "persistentVolumeClaim": {"claimName": claim_name}}
+
+
+def server_disk_bytes(pool: ServingPoolSpec) -> int:
+    """Size of one server's volumes of models: all of them twice, during a change, and 1 GiB."""
+    return 2 * model_memory(pool) + 2**30
+
+
+def drain_seconds(pool: ServingPoolSpec) -> int:
+    """Whole seconds that a leaving server still answers."""
+    return math.ceil(pool.server.drain_seconds)
+
+
+def _common_flags(pool: ServingPoolSpec, repository: str) -> list[str]:
+    backends = pool.server.backend_directory
+    return [
+        f"--model-repository={repository}",
+        "--model-control-mode=explicit",
+        "--disable-auto-complete-config",
+        "--strict-readiness=true",
+        "--allow-sagemaker=false",
+        "--allow-vertex-ai=false",
+        "--metrics-config=summary_latencies=true",
+        f"--http-port={names.HTTP_PORT}",
+        f"--grpc-port={names.GRPC_PORT}",
+        f"--metrics-port={names.METRICS_PORT}",
+        *([f"--backend-directory={backends}"] if backends else []),
+    ]
