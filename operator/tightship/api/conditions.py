@@ -1,4 +1,4 @@
-"""Conditions of our resources: their types, every documented reason, and the rule of transition times.
+"""Conditions of our resources: types, every documented reason, the rule of transition times.
 
 True means so, Unknown means under way or not known yet, False means that somebody has to act (the
 message says who and how). Reasons of a failed Job or load (`tightship.api.failures`) appear as they
@@ -7,11 +7,13 @@ are, beside those listed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 MESSAGE_MAX = 1024  # characters of a condition's message; the schema has the same bound
 
@@ -81,7 +83,7 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.POOL_NOT_FOUND: "spec.serving.poolRef names a ServingPool that this namespace lacks",
     Reason.POOL_INVALID: "the ServingPool's spec says something impossible; it has to be corrected",
     Reason.UNKNOWN_SLO_CLASS: "the pool has no SLO class of that name",
-    Reason.SERVICE_CONFLICT: "a Service of the model's name exists and is not ours; rename the model",
+    Reason.SERVICE_CONFLICT: "a Service of the model's name is not ours: rename the model",
     Reason.INTAKE_QUEUED: "other intakes of the pool come first",
     Reason.INTAKE_RUNNING: "the source is fetched and checked",
     Reason.CONVERSION_QUEUED: "other conversions of the pool come first",
@@ -98,12 +100,12 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.NO_ROOM: "no server has room and the pool may have no more of them",
     Reason.TOO_LARGE: "the model needs more memory than an empty server has",
     Reason.TOO_FEW_SERVERS: "each copy needs a server of its own and the pool has too few",
-    Reason.NO_ROOM_FOR_UPDATE: "no server holds the old and the new version at once; the old serves",
+    Reason.NO_ROOM_FOR_UPDATE: "no server can hold the old and the new version; the old serves",
     Reason.SERVING: "verified copies answer through the Service",
     Reason.AWAITING_PLACEMENT: "no server has the model yet",
     Reason.LOADING: "servers fetch, load or verify the model",
     Reason.AWAITING_ENDPOINTS: "the model is loaded, its server is not yet behind the Service",
-    Reason.SERVER_UNREACHABLE: "the agent of the model's server does not answer; nothing is changed",
+    Reason.SERVER_UNREACHABLE: "the server's agent does not answer; nothing is changed there",
     Reason.UPDATING: "the present spec is being carried out; what was served before still answers",
     Reason.SERVERS_READY: "every wanted server is ready",
     Reason.SERVERS_STARTING: "fewer servers are ready than wanted",

@@ -6,12 +6,14 @@ nothing differs sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tightship.api.agent import Assignment
-from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tightship.api.agent import Assignment
+    from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,27 +5,29 @@ Times are seconds since the epoch. A fact that is not known is None, never zero.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tightship.api.agent import ServerState
-from tightship.api.artifact import IntakeResult, Summary
-from tightship.api.failures import Failure
-from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tightship.api.agent import ServerState
+    from tightship.api.artifact import IntakeResult, Summary
+    from tightship.api.failures import Failure
+    from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidSpec:
-    """A resource that the schema let through but the parser refuses; `message` says what to change."""
+    """A resource that the parser refuses; `message` says what to change."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFact:
-    """One OptimizedModel of the pool. `status` is the live status as JSON, as this operator last wrote it."""
+    """One OptimizedModel of the pool. `status` is the live status as JSON."""
 
     name: str
     uid: str
@@ -87,7 +89,7 @@ class JobFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFact:
-    """One server pod. `agent` is the last answer of its agent, `agent_age` how old that answer is."""
+    """One server pod. `agent` is its agent's last answer, `agent_age` how old that answer is."""
 
     name: str
     uid: str

@@ -1,0 +1,289 @@
+"""Which step of its conversion each model is at, and which Jobs that takes.
+
+A unit of work is an intake (named by the inputs' hash) or a conversion (named by KEY). Models that
+need the same work share it: one Job, owned by all of them, one count of attempts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tightship.api import names
+from tightship.api.artifact import IntakeResult, Summary
+from tightship.api.conditions import Condition, ConditionStatus, Reason
+from tightship.plan import figures, inputs
+from tightship.plan import work as units
+from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, DeleteJob, Owner
+from tightship.plan.snapshot import JobKind, JobState
+from tightship.plan.work import Work, spec_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.snapshot import JobFact, ModelFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one model's status says about its conversion; JSON parts as `figures` makes them."""
+
+    condition: Condition
+    conversion: Mapping[str, Any] = field(default_factory=dict)
+    artifact: Mapping[str, Any] | None = None
+    optimization: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversions:
+    """Outcomes by model name, actions in order, and when a retry is due (None: never)."""
+
+    outcomes: Mapping[str, Outcome]
+    actions: tuple[ApplyIntakeJob | ApplyConvertJob | DeleteJob, ...]
+    wake: float | None
+
+
+def plan_conversions(
+    models: Sequence[ModelFact],
+    jobs: Sequence[JobFact],
+    pool_name: str,
+    pool: ServingPoolSpec,
+    now: float,
+) -> Conversions:
+    """Decides for all models of a pool; those that are going or invalid must not be among them."""
+    planner = _Planner(models, jobs, pool_name, pool, now)
+    return planner.plan()
+
+
+def delete_unneeded(
+    jobs: Iterable[JobFact], needed: set[tuple[JobKind, str]], held: set[str]
+) -> list[DeleteJob]:
+    """Jobs that no model needs; one that a held (paused or invalid) model owns stays."""
+    return [
+        DeleteJob(name=job.name, uid=job.uid, reason="no model needs its result any more")
+        for job in jobs
+        if (job.kind, job.inputs) not in needed and not job.owners & held
+    ]
+
+
+class _Planner:
+    def __init__(
+        self,
+        models: Sequence[ModelFact],
+        jobs: Sequence[JobFact],
+        pool_name: str,
+        pool: ServingPoolSpec,
+        now: float,
+    ) -> None:
+        self._models = sorted(models, key=lambda m: (m.created, m.name))
+        self._jobs = {(job.kind, job.inputs): job for job in jobs}
+        self._pool_name = pool_name
+        self._pool = pool
+        self._now = now
+        self._work: dict[tuple[JobKind, str], Work] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._actions: list[ApplyIntakeJob | ApplyConvertJob | DeleteJob] = []
+        self._wake: float | None = None
+        self._needed: set[tuple[JobKind, str]] = set()
+        self._intakes, self._artifacts = _known(self._models)
+
+    def plan(self) -> Conversions:
+        for model in self._models:
+            if model.paused:
+                self._outcomes[model.name] = _frozen(model)
+            else:
+                self._step(model)
+        held = {m.uid for m in self._models if m.paused}
+        self._actions += delete_unneeded(self._jobs.values(), self._needed, held)
+        for kind in JobKind:
+            self._schedule([w for w in self._work.values() if w.kind is kind])
+        return Conversions(outcomes=self._outcomes, actions=tuple(self._actions), wake=self._wake)
+
+    def _step(self, model: ModelFact) -> None:
+        name = inputs.inputs_hash(spec_of(model), self._pool)
+        self._needed.add((JobKind.INTAKE, name))
+        intake = self._intake(name)
+        if intake is None:
+            self._join(JobKind.INTAKE, name, model, None)
+            return
+        key = inputs.artifact_key(spec_of(model), self._pool, intake)
+        self._needed.add((JobKind.CONVERT, key))
+        found = self._artifact(model, key)
+        if found is None:
+            self._join(JobKind.CONVERT, key, model, intake)
+            return
+        self._outcomes[model.name] = Outcome(
+            condition=units.converted(*found),
+            conversion=_progress(name, key, intake),
+            artifact=found[0],
+            optimization=found[1],
+        )
+
+    def _intake(self, name: str) -> IntakeResult | None:
+        if name in self._intakes:
+            return self._intakes[name]
+        job = self._jobs.get((JobKind.INTAKE, name))
+        if job and job.state is JobState.SUCCEEDED and isinstance(job.result, IntakeResult):
+            return job.result
+        return None
+
+    def _artifact(
+        self, model: ModelFact, key: str
+    ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+        own = model.status.get("artifact")
+        if own and own.get("key") == key and figures.read_artifact(model.status):
+            return own, model.status.get("optimization", {})
+        job = self._jobs.get((JobKind.CONVERT, key))
+        if job and job.state is JobState.SUCCEEDED and isinstance(job.result, Summary):
+            store = self._pool.store.uri
+            return (
+                figures.artifact_json(job.result),
+                figures.optimization_json(job.result, store),
+            )
+        return self._artifacts.get(key)
+
+    def _join(
+        self, kind: JobKind, name: str, model: ModelFact, intake: IntakeResult | None
+    ) -> None:
+        work = self._work.setdefault((kind, name), Work(kind=kind, name=name, intake=intake))
+        work.job = self._jobs.get((kind, name))
+        work.users.append(model)
+
+    def _schedule(self, works: list[Work]) -> None:
+        for work in works:
+            units.recall(work)
+            units.learn(work)
+        active = [w for w in works if units.active(w)]
+        for work in active:
+            self._tell(work, units.running(work))
+            self._apply(work, "another model needs it too", only_new_owners=True)
+        self._queue([w for w in works if w not in active and self._settled(w)], active)
+
+    def _settled(self, work: Work) -> bool:
+        """Says what a failure means for its users; True when the work may be queued (again)."""
+        if work.failure is None:
+            return True
+        if not work.failure.retryable or work.attempts > self._pool.converter.retries:
+            self._tell(work, units.failed(work))
+            return False
+        if work.job is None:
+            return True
+        due = (work.job.finished or self._now) + units.backoff(work.attempts)
+        self._tell(work, units.retrying(work, due, self._pool.converter.retries))
+        if self._now < due or not work.remembered:
+            self._wake = min(due, self._wake or due)
+        else:
+            reason = f"attempt {work.attempts} failed; the next one takes its name"
+            self._actions.append(DeleteJob(name=work.job.name, uid=work.job.uid, reason=reason))
+        return False
+
+    def _queue(self, waiting: list[Work], active: list[Work]) -> None:
+        converter = self._pool.converter
+        intake = bool(waiting) and waiting[0].kind is JobKind.INTAKE
+        limit = converter.max_concurrent_intakes if intake else converter.max_concurrent
+        waiting.sort(key=lambda w: w.order)
+        free = max(0, limit - len(active))
+        for work in waiting[:free]:
+            self._apply(work, units.why(work))
+            self._tell(work, units.starting(work))
+        taken = [w.label for w in [*active, *waiting[:free]]]
+        for position, work in enumerate(waiting[free:], start=1):
+            ahead = [w.label for w in waiting[free : free + position - 1]]
+            self._tell(work, units.waiting(work, limit, taken, ahead))
+
+    def _apply(self, work: Work, reason: str, *, only_new_owners: bool = False) -> None:
+        if only_new_owners and work.job and {m.uid for m in work.users} <= work.job.owners:
+            return
+        owners = tuple(
+            Owner(kind=names.OPTIMIZED_MODEL, name=m.name, uid=m.uid) for m in work.users
+        )
+        spec = spec_of(work.users[0])
+        if work.intake is None:
+            self._actions.append(
+                ApplyIntakeJob(
+                    inputs=work.name,
+                    owners=owners,
+                    pool=self._pool_name,
+                    pool_spec=self._pool,
+                    model_spec=spec,
+                    reason=reason,
+                )
+            )
+            return
+        self._actions.append(
+            ApplyConvertJob(
+                key=work.name,
+                owners=owners,
+                pool=self._pool_name,
+                pool_spec=self._pool,
+                model_spec=spec,
+                source_digest=work.intake.source_digest,
+                calibration_digest=work.intake.calibration_digest,
+                evaluation_digest=work.intake.evaluation_digest,
+                reason=reason,
+            )
+        )
+
+    def _tell(self, work: Work, condition: Condition) -> None:
+        for model in work.users:
+            name = inputs.inputs_hash(spec_of(model), self._pool)
+            key = work.name if work.kind is JobKind.CONVERT else None
+            self._outcomes[model.name] = Outcome(
+                condition=condition,
+                conversion={**_progress(name, key, work.intake), **units.attempts_json(work)},
+                artifact=model.status.get("artifact"),
+                optimization=model.status.get("optimization"),
+            )
+
+
+def _frozen(model: ModelFact) -> Outcome:
+    """A paused model keeps what its status says."""
+    artifact, optimization = model.status.get("artifact"), model.status.get("optimization")
+    if artifact:
+        condition = units.converted(artifact, optimization or {})
+    else:
+        message = "The model is paused: nothing is converted until the annotation is removed."
+        condition = units.condition(ConditionStatus.UNKNOWN, Reason.PAUSED, message)
+    return Outcome(
+        condition=condition,
+        conversion=model.status.get("conversion", {}),
+        artifact=artifact,
+        optimization=optimization,
+    )
+
+
+def _known(
+    models: Iterable[ModelFact],
+) -> tuple[dict[str, IntakeResult], dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]]:
+    """What the statuses remember: intakes by inputs hash, artifacts by KEY."""
+    intakes: dict[str, IntakeResult] = {}
+    artifacts: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+    for model in models:
+        done = model.status.get("conversion") or {}
+        if done.get("inputs") and done.get("sourceDigest"):
+            intakes.setdefault(
+                done["inputs"],
+                IntakeResult(
+                    source_digest=done["sourceDigest"],
+                    source_bytes=0,
+                    calibration_digest=done.get("calibrationDigest"),
+                    evaluation_digest=done.get("evaluationDigest"),
+                ),
+            )
+        artifact = figures.read_artifact(model.status)
+        if artifact:
+            parts = (model.status["artifact"], model.status.get("optimization", {}))
+            artifacts.setdefault(artifact.key, parts)
+    return intakes, artifacts
+
+
+def _progress(name: str, key: str | None, intake: IntakeResult | None) -> dict[str, Any]:
+    parts = {
+        "inputs": name,
+        "key": key,
+        "sourceDigest": intake.source_digest if intake else None,
+        "calibrationDigest": intake.calibration_digest if intake else None,
+        "evaluationDigest": intake.evaluation_digest if intake else None,
+    }
+    return {name: value for name, value in parts.items() if value is not None}

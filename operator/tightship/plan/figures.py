@@ -1,0 +1,116 @@
+"""Figures of a conversion as a status holds them, and back: text with fixed digits, no floats.
+
+What the plan decides from comes from the status even while the Job's exact answer is at hand, so
+that a Job's removal changes no decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from tightship.api import quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tightship.api.artifact import Summary
+
+REPORT = "report.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """What deciding needs of a finished conversion. Memory is bytes, times are seconds."""
+
+    key: str
+    digest: str
+    memory: int
+    max_batch: int = 1
+    busy: float = 0.0
+    p50: float = 0.0
+    p99: float = 0.0
+
+
+@lru_cache(maxsize=4096)
+def duration(seconds: float) -> str:
+    """A duration as a user would write it, to a hundredth: "1.91ms", "50ms", "1.8s"."""
+    unit, value = ("s", seconds) if seconds >= 1 else ("ms", seconds * 1000)
+    return f"{value:.2f}".rstrip("0").rstrip(".") + unit
+
+
+@lru_cache(maxsize=4096)
+def seconds(text: str) -> float:
+    """The reverse of `duration`; what is no duration is 0."""
+    try:
+        return float(quantity.duration(text))
+    except ValueError:
+        return 0.0
+
+
+def ratio(value: float, digits: int = 2) -> str:
+    """A ratio or a share with fixed digits: "2.41"."""
+    return f"{value:.{digits}f}"
+
+
+def artifact_json(summary: Summary) -> dict[str, Any]:
+    """`status.artifact`."""
+    return {
+        "key": summary.key,
+        "digest": summary.digest,
+        "variant": summary.variant,
+        "technique": summary.technique,
+        "bytes": summary.bytes_after,
+        "memory": summary.memory,
+        "maxBatch": summary.max_batch,
+        "loadTime": duration(summary.load_seconds),
+        "busyTime": duration(summary.duty_seconds),
+    }
+
+
+def optimization_json(summary: Summary, store_uri: str) -> dict[str, Any]:
+    """`status.optimization`."""
+    return {
+        "speedup": ratio(summary.speedup),
+        "latency": {
+            "before": duration(summary.p50_before),
+            "after": duration(summary.p50_after),
+            "p99": duration(summary.p99),
+        },
+        "metric": {
+            "name": summary.metric,
+            "before": ratio(summary.metric_before, 4),
+            "after": ratio(summary.metric_after, 4),
+            "maxDrop": ratio(summary.gate_max_drop, 4),
+        },
+        "size": {"before": summary.bytes_before, "after": summary.bytes_after},
+        "candidates": summary.candidates,
+        "reason": summary.reason[:1024],
+        "reportUri": f"{store_uri.rstrip('/')}/sha256/{summary.key}/{REPORT}",
+    }
+
+
+def read_artifact(status: Mapping[str, Any]) -> Artifact | None:
+    """The artifact that a status names; None when it names none or lacks what deciding needs."""
+    raw = status.get("artifact") or {}
+    latency = (status.get("optimization") or {}).get("latency") or {}
+    if not (raw.get("key") and raw.get("digest") and raw.get("memory")):
+        return None
+    return Artifact(
+        key=raw["key"],
+        digest=raw["digest"],
+        memory=int(raw["memory"]),
+        max_batch=int(raw.get("maxBatch", 1)),
+        busy=seconds(raw.get("busyTime", "")),
+        p50=seconds(latency.get("after", "")),
+        p99=seconds(latency.get("p99", "")),
+    )
+
+
+def read_previous(status: Mapping[str, Any]) -> Artifact | None:
+    """The last good version that a status remembers beside the wanted one."""
+    raw = status.get("previous") or {}
+    if not (raw.get("key") and raw.get("digest") and raw.get("memory")):
+        return None
+    return Artifact(key=raw["key"], digest=raw["digest"], memory=int(raw["memory"]))

@@ -1,0 +1,168 @@
+"""Identity of work: what an intake, a conversion and a server template are the hash of.
+
+Everything here is a pure function of specs. Hashes are sha256 over canonical JSON, so they are the
+same in every process and release; a change of what goes in is a change of what is redone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tightship.api.artifact import IntakeResult
+    from tightship.api.v1alpha1 import (
+        Dataset,
+        LatencyObjective,
+        OptimizedModelSpec,
+        ServingPoolSpec,
+    )
+
+DEFAULT_SLO_CLASS = "Interactive"
+REVISION_LENGTH = 10
+_MEMO = 4096  # specs; a plan of so many models hashes only those that changed
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys and no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def digest(value: object) -> str:
+    """sha256 hex of the canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def threads(pool: ServingPoolSpec) -> int:
+    """Threads that a model may use: the whole cores of a server, at least one."""
+    return max(1, math.floor(pool.server.resources.cpu))
+
+
+def node_class(pool: ServingPoolSpec) -> str:
+    """What decides how fast a server of the pool is, as canonical JSON."""
+    resources = pool.server.resources
+    return canonical(
+        {
+            "accelerator": pool.accelerator.resource_name if pool.accelerator else None,
+            "cpu": resources.cpu,
+            "cpuLimit": resources.cpu_limit,
+            "memory": resources.memory,
+            "nodeSelector": dict(pool.server.node_selector),
+        }
+    )
+
+
+def objective(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> LatencyObjective | None:
+    """The model's latency objective: its own, else its class'; None when neither says one."""
+    slo = spec.serving.slo
+    return slo.latency or pool.slo_classes.get(slo.class_name)
+
+
+def knows_class(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> bool:
+    """Whether the pool defines the model's SLO class; the default class may be left undefined."""
+    name = spec.serving.slo.class_name
+    return name == DEFAULT_SLO_CLASS or name in pool.slo_classes
+
+
+def inputs_hash(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> str:
+    """What an intake reads and under which limits; names the intake Job."""
+    return _inputs(spec, pool.converter.image, pool.converter.allowed_hosts, _limits(pool))
+
+
+def _limits(pool: ServingPoolSpec) -> tuple[int, int]:
+    return pool.converter.max_source_bytes, pool.converter.scratch_bytes
+
+
+@lru_cache(maxsize=_MEMO)
+def _inputs(
+    spec: OptimizedModelSpec, image: str, hosts: tuple[str, ...], limits: tuple[int, int]
+) -> str:
+    model = spec.model
+    return digest(
+        {
+            "allowedHosts": sorted(hosts),
+            "calibration": _dataset(spec.calibration),
+            "converterImage": image,
+            "digest": model.digest,
+            "evaluation": _dataset(spec.evaluation),
+            "format": model.format,
+            "maxSourceBytes": limits[0],
+            "scratchBytes": limits[1],
+            "secret": model.secret,
+            "storageUri": model.storage_uri,
+        }
+    )
+
+
+def _dataset(data: Dataset | None) -> dict[str, Any] | None:
+    return asdict(data) if data else None
+
+
+def conversion_spec(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> dict[str, Any]:
+    """What a conversion is asked for, apart from bytes, images and nodes.
+
+    The names are those of `api.job.JobRequest`; that request and KEY both come from here.
+    """
+    return _conversion_spec(spec, objective(spec, pool), threads(pool))
+
+
+def _conversion_spec(
+    spec: OptimizedModelSpec, slo: LatencyObjective | None, threads_: int
+) -> dict[str, Any]:
+    wanted, evaluation = spec.optimization, spec.evaluation
+    return {
+        "source_format": spec.model.format.value,
+        "calibration_samples": spec.calibration.max_samples if spec.calibration else None,
+        "evaluation_samples": evaluation.max_samples if evaluation else None,
+        "metric": evaluation.metric.value if evaluation else None,
+        "quantize": wanted.techniques.quantize,
+        "half_precision": wanted.techniques.half_precision,
+        "prune": wanted.techniques.prune,
+        "prune_sparsity": wanted.techniques.prune_sparsity,
+        "max_drop": wanted.gate.max_drop,
+        "confidence": wanted.gate.confidence,
+        "min_speedup": wanted.min_speedup,
+        "slo_target": slo.target if slo else None,
+        "slo_percentile": slo.percentile if slo else 99,
+        "threads": threads_,
+    }
+
+
+def artifact_key(spec: OptimizedModelSpec, pool: ServingPoolSpec, intake: IntakeResult) -> str:
+    """KEY: the name of the artifact that a conversion of these bytes for this pool makes."""
+    nodes = (node_class(pool), pool.converter.image, pool.server.image)
+    digests = (intake.source_digest, intake.calibration_digest, intake.evaluation_digest)
+    backends = pool.server.backend_directory
+    return _key(spec, objective(spec, pool), threads(pool), (*nodes, backends), digests)
+
+
+@lru_cache(maxsize=_MEMO)
+def _key(
+    spec: OptimizedModelSpec,
+    slo: LatencyObjective | None,
+    threads_: int,
+    nodes: tuple[str | None, ...],
+    digests: tuple[str | None, ...],
+) -> str:
+    return digest(
+        {
+            "bytes": digests,
+            "conversion": _conversion_spec(spec, slo, threads_),
+            "nodes": nodes,
+        }
+    )
+
+
+def server_revision(pool: ServingPoolSpec) -> str:
+    """Short hash of all that a server pod is made from; another one replaces every server."""
+    return digest(
+        {
+            "accelerator": asdict(pool.accelerator) if pool.accelerator else None,
+            "server": asdict(pool.server),
+            "store": {"secret": pool.store.secret, "uri": pool.store.uri},
+        }
+    )[:REVISION_LENGTH]

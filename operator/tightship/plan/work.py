@@ -1,0 +1,188 @@
+"""A unit of conversion work: who needs it, what became of it, and how a status says so."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tightship.api import names
+from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason, timestamp
+from tightship.api.failures import Failure
+from tightship.api.v1alpha1 import OptimizedModelSpec
+from tightship.plan.snapshot import JobKind, JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tightship.api.artifact import IntakeResult
+    from tightship.plan.snapshot import JobFact, ModelFact
+
+BACKOFF_FIRST = 10.0  # seconds before the second attempt; doubles
+BACKOFF_MAX = 600.0
+NAMED_AHEAD = 10  # positions that a waiting model is told; further ones would rewrite every status
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """An intake or a conversion, and the models that need it."""
+
+    kind: JobKind
+    name: str  # inputs hash or KEY
+    intake: IntakeResult | None
+    users: list[ModelFact] = field(default_factory=list)
+    job: JobFact | None = None
+    attempts: int = 0
+    failure: Failure | None = None
+    failed_job: str | None = None  # uid of the Job that `failure` is from
+    remembered: bool = True  # every user's status knows of `failure`
+
+    @property
+    def order(self) -> tuple[int, float, str]:
+        """Priority, then age, then name."""
+        return (
+            -max(spec_of(m).serving.priority for m in self.users),
+            min(m.created for m in self.users),
+            self.name,
+        )
+
+    @property
+    def label(self) -> str:
+        """The model that stands for all users in messages."""
+        return self.users[0].name
+
+    @property
+    def job_name(self) -> str:
+        """Name of its Job."""
+        if self.kind is JobKind.INTAKE:
+            return names.intake_job_name(self.name)
+        return names.convert_job_name(self.name)
+
+
+def spec_of(model: ModelFact) -> OptimizedModelSpec:
+    """The valid spec of a model that is being planned."""
+    if isinstance(model.spec, OptimizedModelSpec):
+        return model.spec
+    raise TypeError(f"model {model.name} has no valid spec")
+
+
+def backoff(attempts: int) -> float:
+    """Seconds between the end of a failed attempt and the next one."""
+    return float(min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** (attempts - 1)))
+
+
+def recall(work: Work) -> None:
+    """What the users' statuses remember of earlier attempts at this work; the most counts."""
+    field_name = "inputs" if work.kind is JobKind.INTAKE else "key"
+    for model in work.users:
+        done = model.status.get("conversion") or {}
+        same = done.get(field_name) == work.name
+        same = same and (work.kind is JobKind.CONVERT or not done.get("key"))
+        failure = done.get("failure") if same else None
+        if failure and int(done.get("attempts", 0)) > work.attempts:
+            work.attempts = int(done["attempts"])
+            work.failure = Failure.from_json(failure)
+            work.failed_job = failure.get("job")
+
+
+def learn(work: Work) -> None:
+    """Adds the failure of the present Job, unless it is the one that is remembered."""
+    job = work.job
+    if job is None or job.state in {JobState.PENDING, JobState.RUNNING}:
+        return
+    if job.uid == work.failed_job:
+        return
+    work.attempts += 1
+    work.failed_job = job.uid
+    work.remembered = False
+    if job.state is JobState.SUCCEEDED:
+        message = "The Job succeeded but left no readable answer."
+        work.failure = Failure(reason=Reason.RESULT_MISSING, message=message, retryable=True)
+    else:
+        message = "The Job ended without an answer: it was evicted, out of time or removed."
+        work.failure = job.failure or Failure(
+            reason=Reason.JOB_FAILED, message=message, retryable=True
+        )
+
+
+def active(work: Work) -> bool:
+    """Whether its Job exists and has not ended."""
+    return work.job is not None and work.job.state in {JobState.PENDING, JobState.RUNNING}
+
+
+def attempts_json(work: Work) -> dict[str, Any]:
+    """`attempts` and `failure` of `status.conversion`."""
+    if work.failure is None:
+        return {}
+    failure = {**work.failure.to_json(), "job": work.failed_job or ""}
+    return {"attempts": work.attempts, "failure": failure}
+
+
+def condition(status: ConditionStatus, reason: str, message: str) -> Condition:
+    """A condition of type Converted."""
+    return Condition(type=ConditionType.CONVERTED, status=status, reason=reason, message=message)
+
+
+def converted(artifact: Mapping[str, Any], optimization: Mapping[str, Any]) -> Condition:
+    """Its result is known."""
+    variant = artifact.get("variant", "")
+    reason = Reason.UNCHANGED if variant == "original" else Reason.CONVERTED
+    why = optimization.get("reason", "")
+    speedup = optimization.get("speedup", "1.00")
+    message = f"{variant}, {speedup} times as fast: {why}"
+    return condition(ConditionStatus.TRUE, reason, message)
+
+
+def why(work: Work) -> str:
+    """Why its Job is wanted."""
+    step = "its source is not checked yet" if work.intake is None else "no artifact has this KEY"
+    again = f"; attempt {work.attempts + 1}" if work.attempts else ""
+    return f"{work.label}: {step}{again}"
+
+
+def starting(work: Work) -> Condition:
+    """Its Job is among the actions of this plan."""
+    reason = Reason.INTAKE_RUNNING if work.intake is None else Reason.CONVERTING
+    return condition(ConditionStatus.UNKNOWN, reason, f"Job {work.job_name} is being started.")
+
+
+def running(work: Work) -> Condition:
+    """Its Job exists."""
+    reason = Reason.INTAKE_RUNNING if work.intake is None else Reason.CONVERTING
+    message = f"Job {work.job_name} runs."
+    if work.job and work.job.waiting:
+        message = f"Job {work.job_name} waits to start: {work.job.waiting}"
+    elif work.job and work.job.state is JobState.PENDING:
+        message = f"Job {work.job_name} is being started."
+    return condition(ConditionStatus.UNKNOWN, reason, message)
+
+
+def waiting(work: Work, limit: int, taken: list[str], ahead: list[str]) -> Condition:
+    """It is queued behind those that hold a slot and those ahead in the queue."""
+    intake = work.intake is None
+    reason = Reason.INTAKE_QUEUED if intake else Reason.CONVERSION_QUEUED
+    what = "intakes" if intake else "conversions"
+    if len(ahead) >= NAMED_AHEAD:
+        message = f"Waits for a free slot: more than {NAMED_AHEAD} {what} come first."
+    else:
+        behind = ", ".join([*taken[:3], *(["..."] if taken[3:] else [])])
+        message = f"Waits at position {len(ahead) + 1} for a free slot; {what} that run"
+        message += f" (at most {limit}): {behind}."
+        message += f" Before it: {', '.join(ahead)}." if ahead else ""
+    return condition(ConditionStatus.UNKNOWN, reason, message)
+
+
+def failed(work: Work) -> Condition:
+    """It failed for good."""
+    failure = work.failure or Failure(reason=Reason.JOB_FAILED, message="")
+    tried = f" Tried {work.attempts} times." if work.attempts > 1 else ""
+    return condition(ConditionStatus.FALSE, failure.reason, f"{failure.message}{tried}")
+
+
+def retrying(work: Work, due: float, retries: int) -> Condition:
+    """It failed and is tried again at `due`."""
+    failure = work.failure or Failure(reason=Reason.JOB_FAILED, message="")
+    message = (
+        f"Attempt {work.attempts} of {retries + 1} failed with {failure.reason}: "
+        f"{failure.message} The next one starts at {timestamp(due)}."
+    )
+    return condition(ConditionStatus.UNKNOWN, Reason.RETRYING, message)
