@@ -29,7 +29,7 @@ class Kubectl:
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
-        self._command = str(tool("kubectl"))
+        self.path = str(tool("kubectl"))
         self._helm = str(tool("helm"))
 
     def __call__(self, *arguments: str | Path, stdin: bytes | str | None = None) -> str:
@@ -38,7 +38,7 @@ class Kubectl:
         Raises:
             CommandError: it failed.
         """
-        return self._run([self._command, *map(str, arguments)], stdin)
+        return self._run([self.path, *map(str, arguments)], stdin)
 
     def helm(self, *arguments: str | Path) -> str:
         """What `helm ARGUMENTS` prints.
@@ -77,10 +77,10 @@ class Kubectl:
         """
         return dict(json.loads(self("get", kind, name, "-n", namespace, "-o", "json")))
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
+    def listed(self, kind: str, namespace: str, selector: str = "") -> list[Object]:
         """The objects of a kind that a label selector picks."""
-        listed = self("get", kind, "-n", namespace, "-l", selector, "-o", "json")
-        return list(json.loads(listed)["items"])
+        found = self("get", kind, "-n", namespace, "-l", selector, "-o", "json")
+        return [dict(item) for item in json.loads(found)["items"]]
 
     def watch_until(
         self, kind: str, namespace: str, reached: Callable[[list[Object]], bool], *,
@@ -94,9 +94,9 @@ class Kubectl:
         seen: dict[str, Object] = {}
         with self._watching(kind, namespace, selector, seconds) as events:
             if reached([]):
-                listed = self.list(kind, namespace, selector)
-                if reached(listed):
-                    return listed
+                items = self.listed(kind, namespace, selector)
+                if reached(items):
+                    return items
             for event in events:
                 _note(seen, event)
                 if reached(list(seen.values())):
@@ -128,7 +128,7 @@ class Kubectl:
         self, kind: str, namespace: str, selector: str, seconds: float
     ) -> Iterator[Iterator[Object]]:
         command = [
-            self._command, "get", kind, "-n", namespace, "-l", selector, "-o", "json", "--watch",
+            self.path, "get", kind, "-n", namespace, "-l", selector, "-o", "json", "--watch",
             "--output-watch-events",
         ]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.environment())

@@ -1,0 +1,143 @@
+"""A client inside the cluster: a pod that runs the scripts of tests/e2e/incluster."""
+
+import io
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.e2e.support.kubectl import CommandError, Kubectl, Object
+
+NAME = "client"
+_DATA = "/data"
+_SCRIPTS = Path(__file__).parents[1] / "incluster"
+_WAIT = "import signal; signal.pause()"
+_RECEIVE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin.buffer.read())"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a load saw. `raw` and `retried` count failed requests by kind, `gap` is in seconds."""
+
+    requests: int
+    raw: Mapping[str, int]
+    retried: Mapping[str, int]
+    gap: float
+    p50: float
+    p99: float
+
+    @property
+    def raw_failures(self) -> int:
+        """Requests whose first attempt failed."""
+        return sum(self.raw.values())
+
+    @property
+    def failures(self) -> int:
+        """Requests that failed behind a client that retries for one second."""
+        return sum(self.retried.values())
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load that is running; `counts` ends it."""
+
+    process: subprocess.Popen[str]
+
+    def counts(self) -> Counts:
+        """Ends the load and says what it saw.
+
+        Raises:
+            CommandError: the client's pod was lost.
+        """
+        printed, said = self.process.communicate()
+        if self.process.returncode:
+            raise CommandError(f"the load ended early: {said}")
+        return Counts(**json.loads(printed))
+
+
+class Client:
+    """The pod, in the namespace of the models that it asks."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str, image: str) -> None:
+        self._kubectl = kubectl
+        self.namespace = namespace
+        kubectl.apply(_pod(namespace, image))
+        kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "-n", namespace, "--timeout=60s")
+        for script in _SCRIPTS.glob("*.py"):
+            self.send(script.name, script.read_bytes())
+
+    def send(self, name: str, content: bytes) -> None:
+        """Puts a file where scripts find it by its name."""
+        self._exec("-c", _RECEIVE, f"{_DATA}/{name}", stdin=content)
+
+    def send_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Puts an .npz file where scripts find it by its name."""
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        self.send(name, file.getvalue())
+
+    def run(self, script: str, *arguments: str) -> Any:
+        """The JSON that a script prints."""
+        return json.loads(self._exec(f"{_DATA}/{script}", *arguments))
+
+    @contextmanager
+    def load(self, model: str, samples: str, rate: float) -> Iterator[Load]:
+        """A load on the model's Service, in full swing when the block begins."""
+        command = [
+            self._kubectl.path, "exec", "-i", "-n", self.namespace, NAME, "--", "python3",
+            f"{_DATA}/load.py", f"http://{model}.{self.namespace}.svc.cluster.local:8000", model, f"{_DATA}/{samples}", str(rate),
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=self._kubectl.environment(),
+        )  # fmt: skip
+        try:
+            assert process.stderr is not None
+            process.stderr.readline()
+            yield Load(process)
+        finally:
+            process.kill()
+            process.wait()
+
+    def _exec(self, *arguments: str, stdin: bytes | None = None) -> str:
+        where = ["exec", "-i", "-n", self.namespace, NAME, "--", "python3"]
+        return self._kubectl(*where, *arguments, stdin=stdin)
+
+
+def _pod(namespace: str, image: str) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": NAME,
+                    "image": image,
+                    "command": ["python3", "-c", _WAIT],
+                    "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+                    "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                    "volumeMounts": [{"name": "data", "mountPath": _DATA}],
+                }
+            ],
+            "volumes": [{"name": "data", "emptyDir": {}}],
+        },
+    }
