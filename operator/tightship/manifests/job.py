@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable
 
 from tightship.api import job, names
-from tightship.api.resolved import node_class, objective, threads
 from tightship.api.uris import claim
 from tightship.api.v1alpha1 import (
     Dataset,
@@ -23,6 +22,7 @@ from tightship.manifests.objects import (
     variables,
 )
 from tightship.manifests.security import SHARED_MEMORY, TEMPORARY
+from tightship.plan import inputs as identity
 from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, Owner
 
 INTAKE = "intake"
@@ -127,9 +127,8 @@ class _Stages:
             "command": ["tritonserver"],
             "args": security.converter_flags(pool, job.MODEL_REPOSITORY),
             "resources": resources(
-                pool.converter.resources,
+                pool.server.resources,
                 disk=security.TEMPORARY_BYTES + security.LOG_BYTES,
-                limit_cpu=True,
                 device=device.resource_name if device else None,
             ),
             "securityContext": security.container_security(),
@@ -144,7 +143,7 @@ class _Stages:
         """Every volume that the stages mount."""
         uses = [use for use in self._secrets if publishes or not use.startswith("store")]
         uris = [*self._inputs, *([self._pool.store.uri] if publishes else [])]
-        memory = self._pool.converter.resources.memory
+        memory = self._pool.server.resources.memory
         shared = security.shared_memory("shared-memory", memory) if publishes else None
         return [
             security.scratch("work", self._pool.converter.scratch_bytes),
@@ -195,7 +194,7 @@ def _request(
     data_digests: tuple[str | None, str | None],
 ) -> job.JobRequest:
     techniques, gate = spec.optimization.techniques, spec.optimization.gate
-    wanted = objective(spec, pool)
+    wanted = identity.objective(spec, pool)
     calibration, evaluation = data_digests
     return job.JobRequest(
         key=key,
@@ -219,8 +218,8 @@ def _request(
         max_source_bytes=pool.converter.max_source_bytes,
         converter_image=pool.converter.image,
         server_image=pool.server.image,
-        node_class=node_class(pool),
-        threads=threads(pool),
+        node_class=identity.node_class(pool),
+        threads=identity.threads(pool),
         backend_directory=pool.server.backend_directory,
     )
 
