@@ -158,6 +158,7 @@ class ServerState:
     triton_live: bool
     models: tuple[HeldModel, ...] = ()
     memory_used: int = 0
+    memory_limit: int | None = None  # bytes that models may use, as this server was started with
     restarts: int = 0  # of Triton, seen by this agent
     version: str = WIRE_VERSION
 
@@ -181,6 +182,7 @@ class ServerState:
                 triton_live=bool(raw["triton_live"]),
                 models=tuple(_held(item) for item in raw["models"]),
                 memory_used=int(raw.get("memory_used", 0)),
+                memory_limit=raw.get("memory_limit"),
                 restarts=int(raw.get("restarts", 0)),
                 version=str(raw.get("version", WIRE_VERSION)),
             )
