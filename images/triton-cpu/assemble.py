@@ -17,22 +17,17 @@ def assemble(site: Path) -> Path:
     """Complete the wheel installed in `site` in place; returns the server's folder."""
     server = site / "pytriton" / "tritonserver"
     stubs = server / "python_backend_stubs"
-    stub = (
-        stubs / f"{sys.version_info.major}.{sys.version_info.minor}" / "triton_python_backend_stub"
-    )
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = stubs / version / "triton_python_backend_stub"
     if not stub.exists():
-        sys.exit(
-            f"nvidia-pytriton has stubs for Python {sorted(p.name for p in stubs.iterdir())} only"
-        )
+        sys.exit(f"nvidia-pytriton has no stub process for Python {version}")
     (server / "bin" / "tritonserver").chmod(0o755)
     python = server / "backends" / "python"
     shutil.copy(stub, python / stub.name)
-    for package in [
-        path for path in site.iterdir() if not path.name.startswith(("pytriton", "nvidia_pytriton"))
-    ]:
-        package.rename(
-            python / package.name
-        )  # the stub ignores PYTHONPATH; this folder is on its path
+    # The stub processes ignore PYTHONPATH, but this folder is on their path.
+    for package in list(site.iterdir()):
+        if not package.name.startswith(("pytriton", "nvidia_pytriton")):
+            shutil.move(package, python / package.name)
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(BACKEND, server / "backends" / "onnxruntime", ignore=ignore)
     return server

@@ -1,5 +1,5 @@
 # What has to be on the machine: Debian packages for the offline path, Go, a container engine.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
 # need_packages COMMAND=PACKAGE...: installs the packages whose command is missing; as root on Debian only.
 need_packages() {
@@ -8,7 +8,9 @@ need_packages() {
     command -v "${pair%%=*}" >/dev/null || [[ -e ${pair%%=*} ]] || missing+=("${pair#*=}")
   done
   ((${#missing[@]})) || return 0
-  [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null || die "missing: ${missing[*]}; install these packages"
+  if [[ $(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+    die "missing: ${missing[*]}; install these packages"
+  fi
   locked apt install_packages "${missing[@]}"
 }
 

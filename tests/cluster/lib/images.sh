@@ -1,5 +1,5 @@
 # Builds the project's images and sends them to the nodes. A tag is the hash of what the image is made of.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
 all_images=(operator converter triton-cpu store)
 
@@ -43,24 +43,27 @@ build_image() {
     die "building $1 failed, see $log: $(tail -n 5 "$log")"
 }
 
-# send_image TAG: kind's own way sends every layer to every node; with podman only the layers that a node lacks are sent.
+# send_image TAG: to the workers. kind's own way sends every layer; with podman only the layers that a node lacks are sent.
 send_image() {
-  local node nodes layout=$cache/oci
-  mapfile -t nodes < <(kind get nodes --name "$cluster" 2>/dev/null)
+  local node nodes lacking=()
+  mapfile -t nodes < <(kind get nodes --name "$cluster" 2>/dev/null | grep worker)
   for node in "${nodes[@]}"; do
-    [[ -z $("$engine" exec "$node" ctr -n k8s.io images ls -q "name==$1") ]] || continue
-    say "sending ${1##*/} to $node"
-    if [[ $engine == docker ]]; then
-      kind load docker-image "$1" --name "$cluster" --nodes "$node" >"$state/load.log" 2>&1 || die "loading $1 failed, see $state/load.log"
-    else
-      [[ -e $layout/${1//\//_} ]] || locked oci export_image "$1" "$layout/${1//\//_}"
-      python3 "$here/send_image.py" "$layout/${1//\//_}" "$1" "$node"
-    fi
+    [[ -n $("$engine" exec "$node" ctr -n k8s.io images ls -q "name==$1") ]] || lacking+=("$node")
   done
+  ((${#lacking[@]})) || return 0
+  say "sending ${1##*/} to ${lacking[*]}"
+  if [[ $engine == docker ]]; then
+    kind load docker-image "$1" --name "$cluster" --nodes "$(IFS=, && echo "${lacking[*]}")" >"$state/load.log" 2>&1 ||
+      die "loading $1 failed, see $state/load.log"
+  else
+    send_missing_layers "$1" "${lacking[@]}"
+  fi
 }
 
-export_image() {
-  [[ ! -e $2 ]] || return 0
-  mkdir -p "$(dirname "$2")" && rm -rf "$2.part"
-  podman save --quiet --format oci-dir --uncompressed --output "$2.part" "$1" && mv "$2.part" "$2"
+send_missing_layers() {
+  local layout
+  layout=$(mktemp -d "$cache/layout-XXXXXX")
+  podman save --quiet --format oci-dir --uncompressed --output "$layout/image" "$1"
+  for node in "${@:2}"; do python3 "$here/send_image.py" "$layout/image" "$1" "$node"; done
+  rm -rf "$layout"
 }

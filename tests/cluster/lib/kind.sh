@@ -1,5 +1,5 @@
 # Starts and deletes the kind cluster; what runs is kept only when it is whole, answers and was made from this recipe.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
 cluster_up() {
   local recipe

@@ -1,5 +1,5 @@
 # A kind node image from Go modules and Debian packages, for machines that reach no image registry.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
 # Registry certificates of the host, so that apt and pip inside a build trust what the host trusts.
 offline_build=(podman build --quiet --network host --volume /etc/ssl/certs:/etc/ssl/certs:ro)

@@ -1,5 +1,5 @@
 # Where everything lies, and the few words that every part uses: say, die, locked.
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 source "$here/versions.env"
 repository=$(cd "$here/../.." && pwd)
 cache=${TIGHTSHIP_CACHE:-$HOME/.cache/tightship}

@@ -1,5 +1,5 @@
 # Commands built from Go modules, once, into the cache: the clients, the servers of integration tests, Kubernetes itself.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
 test_tools=(kubectl kind helm kube-apiserver etcd versitygw kubeconform)
 node_tools=(kubelet kubeadm kubectl kube-apiserver kube-controller-manager kube-scheduler kube-proxy etcd coredns kind pause)

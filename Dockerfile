@@ -1,0 +1,67 @@
+# The project's images, one target each: operator (also the agent and the command line), converter, triton-cpu, store.
+# Packages lie in layers of their own below the code, so that a change of the code makes one small new layer.
+# BASE_IMAGE is any Debian 12; every Python package is pinned by hash in requirements/.
+ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
+
+FROM ${BASE_IMAGE} AS base
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates libpython3.11 libstdc++6 >/dev/null \
+ && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf /var/cache/ldconfig
+
+FROM base AS build
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
+COPY requirements/uv.txt /requirements/
+RUN python3 -m venv --without-pip /opt/venv \
+ && python3 -m venv /opt/uv \
+ && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes -r /requirements/uv.txt
+ENV UV_NO_CACHE=1 UV_NATIVE_TLS=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
+
+FROM build AS operator-packages
+COPY requirements/operator.txt /requirements/
+RUN /opt/uv/bin/uv pip install --quiet --python /opt/venv --require-hashes -r /requirements/operator.txt
+
+FROM build AS converter-packages
+COPY requirements/converter.txt /requirements/
+RUN /opt/uv/bin/uv pip install --quiet --python /opt/venv --require-hashes -r /requirements/converter.txt
+
+FROM build AS code
+COPY operator/tightship /opt/tightship/tightship
+COPY --chmod=755 images/operator/tightship /opt/tightship/bin/tightship
+RUN python3 -m compileall -q /opt/tightship/tightship
+
+FROM base AS python
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 >/dev/null \
+ && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf /var/cache/ldconfig
+ENV PATH=/opt/tightship/bin:/opt/venv/bin:/usr/bin:/bin PYTHONPATH=/opt/tightship PYTHONUNBUFFERED=1
+USER 1000:1000
+ENTRYPOINT ["tightship"]
+
+FROM python AS operator
+COPY --from=operator-packages /opt/venv /opt/venv
+COPY --from=code /opt/tightship /opt/tightship
+
+FROM python AS converter
+COPY --from=converter-packages /opt/venv /opt/venv
+COPY --from=code /opt/tightship /opt/tightship
+
+# A real Triton from a Python wheel, for CI and laptops. GPU pools use NVIDIA's own image: the folders are the same.
+FROM build AS triton-packages
+COPY requirements/triton.txt /requirements/
+RUN /opt/uv/bin/uv pip install --quiet --python /usr/bin/python3 --target /opt/triton --no-deps --require-hashes -r /requirements/triton.txt
+COPY images/triton-cpu /images/triton-cpu
+RUN python3 /images/triton-cpu/assemble.py /opt/triton && python3 -m compileall -q /opt/triton/pytriton/tritonserver/backends
+
+FROM base AS triton-cpu
+COPY --from=triton-packages /opt/triton /opt/triton
+RUN ln -s /opt/triton/pytriton/tritonserver /opt/tritonserver
+ENV PATH=/opt/tritonserver/bin:/usr/bin:/bin
+USER 1000:1000
+CMD ["tritonserver"]
+
+# An S3 server over a folder, for tests and the demo. The build context `tools` holds the command.
+FROM scratch AS store
+COPY --from=tools versitygw /usr/local/bin/versitygw
+USER 1000:1000
+ENTRYPOINT ["/usr/local/bin/versitygw"]

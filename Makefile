@@ -1,0 +1,41 @@
+# The project's commands. Each does all of its own set-up, in a cache outside the repository (TIGHTSHIP_CACHE).
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test check unit integration e2e cluster images down lock bench-report
+
+help: ## these lines
+	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 20
+
+demo: images ## from nothing to the first right answer of three models on a cluster
+	@hack/run python -m tests.e2e.demo
+
+test: ## every check and every test; goes on after a failed part
+	@$(MAKE) --keep-going check unit integration e2e
+
+check: ## the static checks
+	@hack/check
+
+unit: ## tests of what needs nothing but Python
+	@hack/pytest tests/unit
+
+integration: ## tests on a real Triton, a real S3 server and a real Kubernetes API server
+	@tests/cluster/cluster tools >/dev/null
+	@hack/pytest tests/integration
+
+e2e: $(if $(TIGHTSHIP_KUBECONFIG),,images) ## tests on the cluster, or on the one that TIGHTSHIP_KUBECONFIG names
+	@hack/pytest tests/e2e
+
+cluster: ## start the cluster under test, or keep the one that runs
+	@tests/cluster/cluster up
+
+images: cluster ## build the images and load them into the cluster
+	@tests/cluster/cluster images
+
+down: ## delete the cluster under test
+	@tests/cluster/cluster down
+
+lock: ## write requirements/*.txt anew from pyproject.toml
+	@hack/run hack/lock
+
+bench-%: ## a benchmark: prints its table, writes benchmarks/results/NAME.json
+	@hack/run python -m benchmarks.$*

@@ -1,0 +1,185 @@
+"""Resources for property tests: valid documents, and mutations of them at every place."""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+Document = dict[str, Any]
+Path = tuple[str | int, ...]
+
+MINIMAL_MODEL: Document = {
+    "model": {"storageUri": "s3://models/intent/model.onnx"},
+    "serving": {"poolRef": {"name": "shared"}},
+}
+
+FULL_MODEL: Document = {
+    "model": {
+        "storageUri": "https://models.example.com:8443/intent/model.onnx",
+        "modelFormat": {"name": "triton"},
+        "secretRef": {"name": "models-s3"},
+        "digest": "sha256:" + "0123456789abcdef" * 4,
+    },
+    "data": {
+        "calibration": {
+            "storageUri": "pvc://data/intent/calibration.npz",
+            "secretRef": {"name": "data.s3"},
+            "maxSamples": 64,
+        },
+        "evaluation": {
+            "storageUri": "s3://data/evaluation.npz",
+            "secretRef": {"name": "data"},
+            "maxSamples": 500,
+            "metric": {"name": "mrr"},
+        },
+    },
+    "optimization": {
+        "techniques": {"quantize": {}, "halfPrecision": {}, "prune": {"sparsity": "0.7"}},
+        "accuracyGate": {"maxDrop": "0.02", "confidence": "0.9"},
+        "minSpeedup": "1.2",
+    },
+    "serving": {
+        "poolRef": {"name": "shared-1"},
+        "slo": {"class": "Batch", "latency": {"percentile": 95, "target": "1m30s"}},
+        "priority": 7,
+        "replicas": 3,
+        "dynamicBatching": {"enabled": False, "maxQueueDelay": "2.5ms"},
+        "responseCache": {},
+    },
+}
+
+MINIMAL_POOL: Document = {
+    "server": {
+        "image": "triton",
+        "agentImage": "operator",
+        "resources": {"requests": {"cpu": 1, "memory": "1Gi"}},
+    },
+    "store": {"uri": "s3://tightship"},
+    "converter": {"image": "converter", "resources": {"requests": {"cpu": "2", "memory": "2G"}}},
+}
+
+FULL_POOL: Document = {
+    "server": {
+        "image": "nvcr.io/nvidia/tritonserver:26.01-py3",
+        "agentImage": "registry.example.com/tightship/operator@sha256:" + "ab" * 32,
+        "resources": {
+            "requests": {"cpu": "1500m", "memory": "24Gi"},
+            "limits": {"cpu": 4, "memory": "24576Mi"},
+        },
+        "agentResources": {"requests": {"cpu": "0.25", "memory": "256Mi"}, "limits": {"cpu": "1"}},
+        "nodeSelector": {"nvidia.com/gpu.product": "L4", "spot": ""},
+        "tolerations": [
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "spot", "value": "yes", "effect": "NoExecute", "tolerationSeconds": 60},
+            {"operator": "Exists"},
+        ],
+        "backendDirectory": "/opt/tritonserver/backends",
+        "responseCacheSize": "128Mi",
+        "drainPeriod": "30s",
+    },
+    "accelerator": {"resourceName": "nvidia.com/mig-1g.10gb", "memory": "9.5Gi"},
+    "minServers": 0,
+    "maxServers": 8,
+    "updateStrategy": "Drain",
+    "sloClasses": {
+        "Interactive": {"latency": {"target": "50ms"}},
+        "Batch": {"latency": {"percentile": 50, "target": "2s"}},
+    },
+    "store": {
+        "uri": "pvc://artifacts/tightship",
+        "secretRef": {"name": "store-read"},
+        "writeSecretRef": {"name": "store-write"},
+    },
+    "converter": {
+        "image": "localhost:5000/converter:1",
+        "resources": {"requests": {"cpu": 2, "memory": 4294967296}, "limits": {"cpu": "2500m"}},
+        "deadline": "90m",
+        "maxConcurrent": 2,
+        "maxConcurrentIntakes": 8,
+        "retries": 0,
+        "allowedHosts": ["minio.store.svc:9000", "10.0.0.7", "models.example.com"],
+        "maxSourceSize": "500M",
+        "scratchSize": "10Gi",
+    },
+}
+
+_URI_PARTS = st.sampled_from(
+    ["s3:", "https:", "http:", "pvc:", "S3:", "/", "//", "a", "B", "_", "..", ".", "@", ":", "?", "#"]
+    + ["bucket", "10.0.0.1", ":443", ":123456", "[::1]", " ", "\\", "é", "%2e", "\n", "model.onnx"]
+)
+_NUMBER = st.text("0123456789.", max_size=7)
+_UNITS = ["ms", "s", "m", "h", "us", "d", "Ki", "Mi", "Gi", "Ti", "Pi", "k", "K", "M", "G", "T", "n"]
+_MEASURE = st.lists(st.tuples(_NUMBER, st.sampled_from(["", *_UNITS])), max_size=3).map(
+    lambda parts: "".join(number + unit for number, unit in parts)
+)
+_WORDS = st.sampled_from(
+    ["onnx", "triton", "accuracy", "mrr", "Surge", "Drain", "Equal", "Exists", "NoSchedule"]
+    + ["NoExecute", "Interactive", "shared", "0s", "10s", "10001ms", "1h", "24h", "24h0.001s"]
+    + ["0", "1", "0.05", "0.95", "0.999", "1.000000", "100", "100.000001", "16Mi", "16Ti", "10m"]
+    + ["512", "512.001", "-1", "+1", "1e3", "1Mi", "64Gi", "4Ti", "0.0001", ".5", "5.", "1\n"]
+    + ["a" * 40, "a" * 41, "a" * 64, "/a/b", "/a/../b", "/.a", "nvidia.com/gpu", "gpu", "A/b"]
+    + ["sha256:" + "0" * 64, "sha256:" + "A" * 64, "x.y", "x..y", "-x", "x-", "X", "é", "x y", ""]
+)
+_PLAIN = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 1001),
+    st.sampled_from([2.0, 0.5, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**70, 1e30, -0.0]),
+    st.text(max_size=6).filter(lambda text: text.isprintable()),
+    _WORDS,
+    _MEASURE,
+    st.lists(_URI_PARTS, max_size=6).map("".join),
+    st.sampled_from(["s3://b/k", "pvc://c/p", "https://h/p", "s3://b", "pvc://c", "s3://b/", "https://h"]),
+)
+VALUES = st.recursive(
+    _PLAIN,
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["name", "latency", "target", "cpu", "a", ""]), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+def paths(node: object, at: Path = ()) -> Iterator[Path]:
+    """Every place in a document but its root."""
+    items: Any = ()
+    if isinstance(node, Mapping):
+        items = node.items()
+    elif isinstance(node, list):
+        items = enumerate(node)
+    for name, value in items:
+        yield (*at, name)
+        yield from paths(value, (*at, name))
+
+
+@st.composite
+def mutated(draw: st.DrawFn, *bases: Document) -> Document:
+    """A copy of one of the documents with at most three places changed, removed or added."""
+    document = copy.deepcopy(draw(st.sampled_from(bases)))
+    for _ in range(draw(st.integers(0, 3))):
+        places = sorted(paths(document), key=str)
+        if not places:
+            break
+        _mutate(draw, document, draw(st.sampled_from(places)))
+    return document
+
+
+def _mutate(draw: st.DrawFn, document: Document, place: Path) -> None:
+    parent: Any = document
+    for step in place[:-1]:
+        parent = parent[step]
+    kind = draw(st.sampled_from(["change", "change", "change", "remove", "add"]))
+    if kind == "change":
+        parent[place[-1]] = draw(VALUES)
+    elif kind == "remove":
+        del parent[place[-1]]
+    elif isinstance(parent, dict):
+        parent[draw(st.sampled_from(["extra", "name", "Name", "latency"]))] = draw(VALUES)
+    else:
+        parent.append(draw(VALUES))
+
+
+def show(document: object) -> str:
+    """One line, for a failed assertion."""
+    return json.dumps(document, ensure_ascii=True, sort_keys=True)
