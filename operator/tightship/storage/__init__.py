@@ -1,0 +1,52 @@
+"""Model sources and the artifact store: one interface over s3://, https://, pvc:// and file://.
+
+    access = Access(hosts=HostPolicy.of("s3.example.com"), credentials=Credentials.from_folder(path))
+    async with Storage(access) as storage:
+        found = await storage.download("s3://models/intent/", scratch, limits=Limits(max_bytes=GIB))
+
+Storage is asynchronous (`run` drives one coroutine from synchronous code). What works on local files
+only, `unpack`, `check_folder` and `write_manifest`, is synchronous: it is the processor's work.
+Everything raises `StorageError(reason, message, retryable)`; the reasons are in `errors`.
+"""
+
+from tightship.storage.archive import ArchiveLimits, Format, archive_format, unpack
+from tightship.storage.backend import Entry, Stat
+from tightship.storage.client import Access, Storage, run
+from tightship.storage.credentials import Credentials, S3Settings
+from tightship.storage.digests import Download, FileDigest, Kind, file_digest, folder_digest
+from tightship.storage.errors import StorageError
+from tightship.storage.hosts import HostPolicy, normalise_host
+from tightship.storage.limits import Limits
+from tightship.storage.publication import Publication, artifact_uri, write_manifest
+from tightship.storage.tree import check_folder
+from tightship.storage.uris import Scheme, Uri, parse_uri
+
+__all__ = [
+    "Access",
+    "ArchiveLimits",
+    "Credentials",
+    "Download",
+    "Entry",
+    "FileDigest",
+    "Format",
+    "HostPolicy",
+    "Kind",
+    "Limits",
+    "Publication",
+    "S3Settings",
+    "Scheme",
+    "Stat",
+    "Storage",
+    "StorageError",
+    "Uri",
+    "archive_format",
+    "artifact_uri",
+    "check_folder",
+    "file_digest",
+    "folder_digest",
+    "normalise_host",
+    "parse_uri",
+    "run",
+    "unpack",
+    "write_manifest",
+]

@@ -1,0 +1,67 @@
+"""Digests of files and folders, the same on every machine."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+CHUNK = 1 << 20  # bytes read, hashed and written at a time
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FileDigest:
+    """One file: `path` relative to its folder with `/`, `sha256` as 64 hex digits, size in bytes."""
+
+    path: str
+    sha256: str
+    bytes: int
+
+
+class Kind(StrEnum):
+    """What a URI turned out to name."""
+
+    FILE = "File"
+    FOLDER = "Folder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """What was transferred: `files` sorted by path, lying under `root`.
+
+    `digest` (64 hex digits) is the file's own sha256, or for a folder `folder_digest(files)`.
+    """
+
+    root: Path
+    kind: Kind
+    files: tuple[FileDigest, ...]
+    digest: str
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(file.bytes for file in self.files)
+
+
+def folder_digest(files: Iterable[FileDigest]) -> str:
+    """The sha256 (hex) of a folder.
+
+    Taken over compact JSON `[[path, sha256, bytes], ...]` sorted by path, so neither the order of a
+    listing nor times, owners or modes count.
+    """
+    rows = [[file.path, file.sha256, file.bytes] for file in sorted(files)]
+    canonical = json.dumps(rows, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def file_digest(path: Path, name: str | None = None) -> FileDigest:
+    """The digest of a local file, under `name` or its own name."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileDigest(name or path.name, sha256, file.tell())
+
+
+def same_digest(left: str, right: str) -> bool:
+    """Whether two digests agree; the prefix `sha256:` and upper case make no difference."""
+    return left.lower().removeprefix("sha256:") == right.lower().removeprefix("sha256:")
