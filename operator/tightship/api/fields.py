@@ -27,7 +27,7 @@ class Fields:
         if not isinstance(raw, Mapping):
             raise SpecError(f"{path}: must be an object")
         self._path = path
-        self._left = {name: value for name, value in raw.items() if value is not None}
+        self._left = dict(raw)
 
     def required(self, name: str, reader: Reader[T]) -> T:
         """The field's value.
@@ -35,9 +35,10 @@ class Fields:
         Raises:
             SpecError: the field is absent or not what the reader takes.
         """
-        if name not in self._left:
+        value = self._left.pop(name, None)
+        if value is None:
             raise SpecError(f"{self._path}.{name}: is required")
-        return reader(self._left.pop(name), f"{self._path}.{name}")
+        return reader(value, f"{self._path}.{name}")
 
     def optional(self, name: str, reader: Reader[T], default: D) -> T | D:
         """The field's value, or the default when it is absent.
@@ -45,7 +46,8 @@ class Fields:
         Raises:
             SpecError: the field is there, but not what the reader takes.
         """
-        return self.required(name, reader) if name in self._left else default
+        value = self._left.pop(name, None)
+        return default if value is None else reader(value, f"{self._path}.{name}")
 
     def end(self) -> None:
         """Everything has been taken.

@@ -1,0 +1,92 @@
+"""The schema that a real API server enforces and the parser accept the same resources."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+
+from tests.support import documents
+from tests.support.apiserver import ApiServer
+from tests.support.documents import Document
+from tightship.api import names
+from tightship.api.parse import SpecError, parse_model, parse_pool
+
+_CASES = settings(
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@dataclass
+class Admission:
+    """Asks the API server, on one connection, what it would make of a resource."""
+
+    connection: http.client.HTTPSConnection
+    token: str
+
+    def create(self, plural: str, kind: str, spec: object) -> tuple[Document | None, str]:
+        """The spec as the server would store it, or None and its message."""
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": kind,
+            "metadata": {"name": "case"},
+            "spec": spec,
+        }
+        path = f"/apis/{names.API_VERSION}/namespaces/default/{plural}"
+        self.connection.request(
+            "POST",
+            f"{path}?dryRun=All&fieldValidation=Strict",
+            json.dumps(body),
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        response = self.connection.getresponse()
+        answer = json.loads(response.read())
+        if response.status == 201:
+            return answer["spec"], ""
+        assert response.status in (400, 422), answer
+        return None, answer["message"]
+
+
+@pytest.fixture(scope="module")
+def admission(apiserver: ApiServer) -> Iterator[Admission]:
+    address = urlsplit(apiserver.url)
+    context = ssl._create_unverified_context()
+    assert address.hostname
+    connection = http.client.HTTPSConnection(address.hostname, address.port, context=context)
+    yield Admission(connection, apiserver.token)
+    connection.close()
+
+
+def _agree(
+    admission: Admission, plural: str, kind: str, spec: Document, parse: Callable[[object], object]
+) -> None:
+    stored, refusal = admission.create(plural, kind, spec)
+    try:
+        parsed = parse(spec)
+    except SpecError as error:
+        assert stored is None, f"only the parser refuses ({error}): {documents.show(spec)}"
+        return
+    assert stored is not None, f"only the schema refuses ({refusal}): {documents.show(spec)}"
+    assert parse(stored) == parsed, "the schema's defaults are not those of the values"
+
+
+@_CASES
+@given(spec=documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL))
+@example(spec=documents.MINIMAL_MODEL)
+@example(spec=documents.FULL_MODEL)
+def test_models(admission: Admission, spec: Document) -> None:
+    _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
+
+
+@_CASES
+@given(spec=documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL))
+@example(spec=documents.MINIMAL_POOL)
+@example(spec=documents.FULL_POOL)
+def test_pools(admission: Admission, spec: Document) -> None:
+    _agree(admission, names.SERVING_POOLS, names.SERVING_POOL, spec, parse_pool)
