@@ -1,8 +1,8 @@
-"""A steady open-loop load on one model through its Service; runs inside the cluster until its input ends.
+"""A steady open-loop load on one model through its Service; runs inside the cluster.
 
-    python load.py URL MODEL SAMPLES.npz RATE
+    python load.py URL MODEL SAMPLES.npz RATE TAIL
 
-Requests go out on schedule whether or not earlier ones were answered, each over a connection of its
+Sends until its input ends, and for TAIL seconds more. Requests go out on schedule whether or not earlier ones were answered, each over a connection of its
 own, so that each is routed anew. Every request is judged twice: raw, by its first attempt, and as a
 client sees it that repeats a refused connection, a lost one or a 503 for one second. Prints one JSON
 object: counts, the longest time without a right answer, and latencies of first attempts, in seconds.
@@ -114,8 +114,8 @@ async def ask(call: Callable[[], Awaitable[str]], counts: Counts) -> None:
         counts.retried[outcome] += 1
 
 
-async def run(url: str, requests: list[Request], rate: float) -> Counts:
-    """Sends until standard input ends, then waits for the answers that are still out."""
+async def run(url: str, requests: list[Request], rate: float, tail: float) -> Counts:
+    """Sends until standard input ends and a little more, then waits for the answers that are out."""
     loop = asyncio.get_running_loop()
     ended = loop.run_in_executor(None, sys.stdin.read)
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
@@ -123,18 +123,20 @@ async def run(url: str, requests: list[Request], rate: float) -> Counts:
     counts, begin, number = Counts(), loop.time(), 0
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as group:
         print("started", file=sys.stderr, flush=True)
-        while not ended.done():
+        left = round(tail * rate)
+        while left:
+            left -= ended.done()
             request = requests[number % len(requests)]
             group.create_task(ask(lambda request=request: attempt(session, url, request), counts))
             number += 1
-            await asyncio.wait({ended}, timeout=max(0.0, begin + number / rate - loop.time()))
+            await asyncio.sleep(begin + number / rate - loop.time())
     counts.gap = max(counts.gap, time.monotonic() - counts.last_success)
     return counts
 
 
-def main(url: str, model: str, samples: str, rate: str) -> None:
+def main(url: str, model: str, samples: str, rate: str, tail: str) -> None:
     """Prints the counts as JSON."""
-    counts = asyncio.run(run(url, requests_of(model, samples), float(rate)))
+    counts = asyncio.run(run(url, requests_of(model, samples), float(rate), float(tail)))
     p50, p99 = np.percentile(counts.latencies or [np.nan], [50, 99])
     summary = {
         "requests": counts.requests, "raw": dict(counts.raw), "retried": dict(counts.retried),

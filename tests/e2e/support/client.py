@@ -17,6 +17,7 @@ from tests.e2e.support.kubectl import CommandError, Kubectl, Object
 NAME = "client"
 _DATA = "/data"
 _SCRIPTS = Path(__file__).parents[1] / "incluster"
+_TAIL_SECONDS = 10  # for what comes late: an endpoint that goes, a probe that fails
 _WAIT = "import signal; signal.pause()"
 _RECEIVE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin.buffer.read())"
 
@@ -86,12 +87,21 @@ class Client:
         """The JSON that a script prints."""
         return json.loads(self._exec(f"{_DATA}/{script}", *arguments))
 
+    def ask(self, model: str, inputs: list[dict[str, Any]]) -> Any:
+        """The answer of the model's Service to one request in plain JSON."""
+        given = json.dumps(inputs).encode()
+        return json.loads(self._exec(f"{_DATA}/ask.py", self.url(model), model, stdin=given))
+
+    def url(self, model: str) -> str:
+        """The model's Service over HTTP."""
+        return f"http://{model}.{self.namespace}.svc.cluster.local:8000"
+
     @contextmanager
     def load(self, model: str, samples: str, rate: float) -> Iterator[Load]:
         """A load on the model's Service, in full swing when the block begins."""
         command = [
             self._kubectl.path, "exec", "-i", "-n", self.namespace, NAME, "--", "python3",
-            f"{_DATA}/load.py", f"http://{model}.{self.namespace}.svc.cluster.local:8000", model, f"{_DATA}/{samples}", str(rate),
+            f"{_DATA}/load.py", self.url(model), model, f"{_DATA}/{samples}", str(rate), str(_TAIL_SECONDS),
         ]  # fmt: skip
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

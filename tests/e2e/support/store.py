@@ -1,6 +1,8 @@
 """The S3 store inside the cluster: its objects, and reading and writing it from outside."""
 
 import hashlib
+import json
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,13 @@ from pathlib import Path
 
 from tests.e2e.support.forward import forwarded
 from tests.e2e.support.kubectl import Kubectl, Object
+from tests.support import cache
+from tightship.api.artifact import MANIFEST
 from tightship.storage.signing import Signer, encoded_path
 
 NAMESPACE = "tightship-store"
 BUCKET = "tightship"
+PREFIX = "artifacts"  # of the pool's store, as in examples/pool.yaml
 ACCESS_KEY = "tightship-tests"
 SECRET_KEY = "tightship-tests-secret"
 REGION = "us-east-1"
@@ -115,7 +120,8 @@ class Bucket:
         """Writes every file below a folder."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                self.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
+                key = f"{prefix}/{path.relative_to(folder)}".lstrip("/")
+                self.put(key, path.read_bytes())
 
     def _ask(
         self, method: str, key: str, content: bytes = b"", allowed: Collection[int] = ()
@@ -134,6 +140,28 @@ class Bucket:
         if answer.status >= HTTPStatus.BAD_REQUEST and answer.status not in allowed:
             raise StoreError(f"{method} {key}: {answer.status} {body[:300].decode(errors='replace')}")
         return body
+
+
+def keep(made: Bucket, statuses: list[Object]) -> None:
+    """Keeps the artifacts that the statuses name beyond the cluster's life, and no others."""
+    shutil.rmtree(_kept(), ignore_errors=True)
+    for status in statuses:
+        prefix = f"{PREFIX}/sha256/{status['artifact']['key']}"
+        manifest = made.get(f"{prefix}/{MANIFEST}")
+        for name in [*json.loads(manifest)["files"], MANIFEST]:
+            path = _kept() / prefix / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(made.get(f"{prefix}/{name}"))
+
+
+def restore(made: Bucket) -> None:
+    """Puts back what was kept: equal work is then found done."""
+    if _kept().exists():
+        made.upload(_kept(), "")
+
+
+def _kept() -> Path:
+    return cache.folder() / "store"
 
 
 @contextmanager

@@ -1,0 +1,57 @@
+"""What goes wrong in a cluster, done on purpose: processes killed, pods deleted, an operator gone."""
+
+from tests.e2e.support import deployment
+from tests.e2e.support.kubectl import Kubectl
+from tests.e2e.support.workspace import Workspace
+
+# A container of the pod sees the processes of all its containers; what ends them is the signal, not their own will.
+_KILL = """
+import os, pathlib, signal, sys
+wanted = sys.argv[1]
+for entry in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        words = entry.joinpath("cmdline").read_bytes().split(b"\\0")
+        parent = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        continue
+    names = [os.path.basename(word).decode() for word in words[:3]]
+    supervised = parent > 1 and b"agent" in pathlib.Path(f"/proc/{parent}/cmdline").read_bytes()
+    if (wanted == "triton" and names[0] == "tritonserver") or (wanted == "agent" and b"agent" in words and supervised):
+        os.kill(int(entry.name), signal.SIGKILL)
+        print("killed", entry.name)
+"""
+
+
+class NothingKilledError(AssertionError):
+    """The process that was to be killed is not there."""
+
+
+def kill_triton(workspace: Workspace, server: str) -> None:
+    """Triton's process ends without warning, as in a crash or when it is out of memory."""
+    _kill(workspace, server, "triton")
+
+
+def kill_agent(workspace: Workspace, server: str) -> None:
+    """The agent's process ends without warning; its supervisor is left."""
+    _kill(workspace, server, "agent")
+
+
+def _kill(workspace: Workspace, server: str, what: str) -> None:
+    said = workspace.kubectl(
+        "exec", server, "-n", workspace.namespace, "-c", "agent", "--", "python3", "-c", _KILL, what
+    )
+    if "killed" not in said:
+        raise NothingKilledError(f"no process of {what} in {server}")
+
+
+def delete_server(workspace: Workspace, server: str) -> None:
+    """A server's pod is deleted, as by a drained node."""
+    workspace.kubectl("delete", "pod", server, "-n", workspace.namespace, "--wait=false")
+
+
+def kill_operator(kubectl: Kubectl) -> None:
+    """The operator's pod ends without a chance to say goodbye; its Deployment makes another."""
+    selector = "app.kubernetes.io/name=tightship"
+    kubectl(
+        "delete", "pod", "-n", deployment.NAMESPACE, "-l", selector, "--grace-period=0", "--force"
+    )
