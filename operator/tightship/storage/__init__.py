@@ -1,11 +1,11 @@
 """Model sources and the artifact store: one interface over s3://, https://, pvc:// and file://.
 
-    access = Access(hosts=HostPolicy.of("s3.example.com"), credentials=Credentials.from_folder(path))
+    access = Access(hosts=HostPolicy.of("s3.example.com"), credentials=credentials)
     async with Storage(access) as storage:
         found = await storage.download("s3://models/intent/", scratch, limits=Limits(max_bytes=GIB))
 
-Storage is asynchronous (`run` drives one coroutine from synchronous code). What works on local files
-only, `unpack`, `check_folder` and `write_manifest`, is synchronous: it is the processor's work.
+Storage is asynchronous (`run` drives one coroutine from synchronous code). What works on local
+files only, `unpack`, `check_folder` and `write_manifest`, is synchronous.
 Everything raises `StorageError(reason, message, retryable)`; the reasons are in `errors`.
 """
 

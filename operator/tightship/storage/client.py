@@ -190,7 +190,7 @@ class Storage:
     async def put_folder(
         self, folder: Path, uri: str, *, last: str | None = None
     ) -> tuple[FileDigest, ...]:
-        """Upload every file of a local folder that holds plain files only; `last` after all others."""
+        """Upload every file of a local folder of plain files; the one named `last` comes last."""
         parsed, backend = self._resolve(uri)
         names = await asyncio.to_thread(check_folder, folder)
 
@@ -235,7 +235,7 @@ class Storage:
     async def fetch(
         self, uri: str, to: Path, *, digest: str, limits: Limits | None = None
     ) -> Download:
-        """Download the published artifact `digest` and check every byte: see `publication.fetch`."""
+        """Download the artifact `digest` and check every byte: see `publication.fetch`."""
         return await publication.fetch(self, uri, to, digest=digest, limits=limits)
 
     async def copy_files(
@@ -259,7 +259,7 @@ class Storage:
         if clash := folders.intersection(names):
             raise StorageError(
                 UNSAFE_FILE,
-                f"{uri} holds {min(clash)!r} both as a file and as a folder. Remove one of them.",
+                f"{uri} holds {min(clash)!r} as a file and as a folder. Remove one of them.",
             )
         return await self.copy_files(uri, to, names, meter)
 

@@ -70,11 +70,11 @@ class Credentials:
         """Read a Secret's data (decoded) and, where known, its annotations.
 
         Data keys: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION;
-        S3_ENDPOINT, S3_REGION, S3_USE_HTTPS, S3_VERIFY_SSL, S3_USE_VIRTUAL_BUCKET, S3_USE_ANON_CREDENTIAL and
-        their annotations serving.kserve.io/s3-endpoint, s3-region, s3-usehttps, s3-verifyssl,
-        s3-usevirtualbucket, s3-useanoncredential, s3-cabundle; `ca.crt` (or the key that
-        s3-cabundle names); HTTP_AUTHORIZATION, or HTTP_BEARER_TOKEN, or HTTP_USERNAME with
-        HTTP_PASSWORD. Data wins over an annotation; other keys are of no concern.
+        S3_ENDPOINT, S3_REGION, S3_USE_HTTPS, S3_VERIFY_SSL, S3_USE_VIRTUAL_BUCKET and
+        S3_USE_ANON_CREDENTIAL, or their annotations serving.kserve.io/s3-endpoint, s3-region,
+        s3-usehttps, s3-verifyssl, s3-usevirtualbucket, s3-useanoncredential and s3-cabundle;
+        `ca.crt` (or the key that s3-cabundle names); HTTP_AUTHORIZATION, or HTTP_BEARER_TOKEN, or
+        HTTP_USERNAME with HTTP_PASSWORD. Data wins over an annotation; other keys are ignored.
 
         Raises:
             StorageError: InvalidCredentials for half a key pair or a value that cannot be read.

@@ -12,7 +12,7 @@ CHUNK = 1 << 20  # bytes read, hashed and written at a time
 
 @dataclass(frozen=True, slots=True, order=True)
 class FileDigest:
-    """One file: `path` relative to its folder with `/`, `sha256` as 64 hex digits, size in bytes."""
+    """One file: `path` relative to its folder, `sha256` as 64 hex digits, size in bytes."""
 
     path: str
     sha256: str

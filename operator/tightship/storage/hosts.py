@@ -60,7 +60,7 @@ def _ipv4(text: str) -> str:
     except ValueError as error:
         raise _bad_host(text) from error
     last_bits = 8 * (5 - len(parts))
-    if last_bits <= 0 or any(part > 0xFF for part in parts[:-1]) or parts[-1] >> last_bits:
+    if last_bits <= 0 or any(part >> 8 for part in parts[:-1]) or parts[-1] >> last_bits:
         raise _bad_host(text)
     value = parts[-1]
     for index, part in enumerate(parts[:-1]):
@@ -86,8 +86,8 @@ class HostPolicy:
     """The hosts that may be reached.
 
     Each entry is an exact name or address (`s3.example.com`, `10.0.0.7`, `[fd00::7]`), or
-    `*.example.com` for every name below it, each with an optional `:PORT`; without one every port of
-    the host is meant. Nothing is allowed that is not on the list, private or public.
+    `*.example.com` for every name below it, each with an optional `:PORT`; without one every port
+    is meant. Nothing is allowed that is not on the list, private or public.
     """
 
     allowed: tuple[str, ...] = ()
@@ -132,8 +132,8 @@ class HostPolicy:
         if local and host != "localhost" and not self._lists(name, port):
             raise StorageError(
                 HOST_NOT_ALLOWED,
-                f"host {host} resolves to {name}, a local address that is not on the pool's list of "
-                "allowed hosts. Correct the name's DNS record, or use another source.",
+                f"host {host} resolves to {name}, a local address that is not on the pool's list "
+                "of allowed hosts. Correct the name's DNS record, or use another source.",
             )
 
     def _lists(self, name: str, port: int) -> bool:
@@ -165,7 +165,7 @@ class PinningResolver(AbstractResolver):
         except socket.gaierror as error:
             raise StorageError(
                 SOURCE_UNREACHABLE,
-                f"host {name} has no address: {error.strerror}. Check the name and the cluster's DNS.",
+                f"host {name} has no address: {error.strerror}. Check the name and the DNS.",
                 retryable=True,
             ) from error
         for *_, address in found:

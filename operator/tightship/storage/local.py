@@ -15,6 +15,7 @@ from tightship.storage.digests import CHUNK, Kind
 from tightship.storage.errors import (
     ACCESS_DENIED,
     CLAIM_NOT_MOUNTED,
+    SOURCE_NOT_FOUND,
     SOURCE_UNREACHABLE,
     StorageError,
 )
@@ -68,11 +69,11 @@ class LocalBackend:
         with self._parent(uri) as (parent, name), _reading(uri):
             info = os.stat(name, dir_fd=parent, follow_symlinks=False)
             check_entry(info, uri.path)
-        if modes.S_ISDIR(info.st_mode):
-            return Stat(kind=Kind.FOLDER, bytes=None)
-        if uri.folder:
+        if modes.S_ISREG(info.st_mode) and not uri.folder:
+            return Stat(kind=Kind.FILE, bytes=info.st_size)
+        if modes.S_ISREG(info.st_mode) or not self._list(uri, 0):
             raise not_found(uri)
-        return Stat(kind=Kind.FILE, bytes=info.st_size)
+        return Stat(kind=Kind.FOLDER, bytes=None)
 
     def _list(self, uri: Uri, max_files: int) -> tuple[Entry, ...]:
         found: list[Entry] = []
@@ -94,14 +95,11 @@ class LocalBackend:
         with self._parent(uri) as (parent, name), _reading(uri):
             opened = os.open(name, _READ, dir_fd=parent)
             try:
-                info = os.fstat(opened)
-                check_entry(info, uri.path)
-                if not modes.S_ISREG(info.st_mode):
-                    raise not_found(uri)
-                return os.fdopen(opened, "rb", buffering=0)
-            except BaseException:
+                _check_file(os.fstat(opened), uri)
+            except StorageError:
                 os.close(opened)
                 raise
+            return os.fdopen(opened, "rb", buffering=0)
 
     def _put(self, uri: Uri, content: Path | bytes) -> None:
         part = f".{secrets.token_hex(8)}.part"
@@ -116,9 +114,23 @@ class LocalBackend:
                 raise
 
     def _delete(self, uri: Uri) -> None:
-        with contextlib.suppress(FileNotFoundError), writing(str(uri)):
-            with self._parent(uri) as (parent, name):
-                os.unlink(name, dir_fd=parent)
+        try:
+            with writing(str(uri)), self._parent(uri) as (parent, name):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=parent)
+        except StorageError as error:
+            if error.reason != SOURCE_NOT_FOUND:
+                raise
+        self._remove_empty(uri)
+
+    def _remove_empty(self, uri: Uri) -> None:
+        parts = uri.path.split("/")[:-1]
+        while parts:
+            try:
+                with self._walk(uri, parts[:-1], create=False) as parent:
+                    os.rmdir(parts.pop(), dir_fd=parent)
+            except (OSError, StorageError):  # not empty, or another one removes it too
+                return
 
     @contextlib.contextmanager
     def _folder(self, uri: Uri) -> Iterator[int]:
@@ -138,6 +150,7 @@ class LocalBackend:
         if root is None:
             raise StorageError(
                 CLAIM_NOT_MOUNTED,
+                SOURCE_NOT_FOUND,
                 f"claim {uri.authority!r} of {uri} is not mounted here. Check that the "
                 "PersistentVolumeClaim exists in the model's namespace.",
             )
@@ -171,6 +184,12 @@ def _pour(content: Path | bytes, file: IO[bytes]) -> None:
                 file.write(chunk)
     file.flush()
     os.fsync(file.fileno())
+
+
+def _check_file(info: os.stat_result, uri: Uri) -> None:
+    check_entry(info, uri.path)
+    if not modes.S_ISREG(info.st_mode):
+        raise not_found(uri)
 
 
 def _raise(error: OSError) -> None:

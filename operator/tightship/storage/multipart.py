@@ -54,7 +54,7 @@ async def upload_parts(request: Request, uri: Uri, path: Path, size: int) -> Non
         async with request("POST", uri, (upload,), body=lambda: text, sha256=digest) as response:
             parse_completion(await response.content.read(), str(uri))
     except BaseException:
-        # What is left of an upload costs money but is never read: its own failure must not hide this one.
+        # The rest of an upload costs room but is never read: that must not hide the error.
         with suppress(StorageError):
             async with request("DELETE", uri, (upload,)):
                 pass

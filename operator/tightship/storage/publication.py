@@ -167,5 +167,5 @@ def _invalid(subject: str, why: str) -> StorageError:
 def _changed(uri: str) -> StorageError:
     return StorageError(
         DIGEST_MISMATCH,
-        f"{uri} is not what was published. Restore the store's content, or publish the model again.",
+        f"{uri} is not what was published. Restore the store, or publish the model again.",
     )

@@ -143,8 +143,8 @@ def _endpoint(settings: S3Settings) -> URL:
     if url.scheme not in {"http", "https"} or not url.host or not plain:
         raise StorageError(
             INVALID_CREDENTIALS,
-            "the S3 endpoint in the Secret must be HOST, HOST:PORT or a URL of these, without a path "
-            "or a user name. Correct S3_ENDPOINT or the annotation serving.kserve.io/s3-endpoint.",
+            "the S3 endpoint in the Secret must be HOST, HOST:PORT or a URL of these without a path "
+            "or user. Correct S3_ENDPOINT or the annotation serving.kserve.io/s3-endpoint.",
         )
     return url
 

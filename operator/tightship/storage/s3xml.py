@@ -79,5 +79,6 @@ def _parse(text: bytes, subject: str) -> ET.Element:
 def _unreadable(subject: str) -> StorageError:
     return StorageError(
         INVALID_RESPONSE,
-        f"the server of {subject} does not answer like an S3 store. Check S3_ENDPOINT in the Secret.",
+        f"the server of {subject} does not answer like an S3 store. Check the "
+        "endpoint in the Secret.",
     )

@@ -1,4 +1,4 @@
-"""Writing a stream to a local file: hashed on the way, off the event loop, visible only when whole."""
+"""Writing a stream to a local file: hashed on the way, visible only when whole."""
 
 import asyncio
 import errno

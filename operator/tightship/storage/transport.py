@@ -1,4 +1,4 @@
-"""The only HTTP client of the package: listed hosts, pinned addresses, no redirects, plain errors."""
+"""The package's only HTTP client: listed hosts, pinned addresses, no redirects."""
 
 import asyncio
 import random
@@ -178,8 +178,8 @@ def _redirect(response: aiohttp.ClientResponse, subject: str) -> StorageError:
         host = "unknown"
     return StorageError(
         REDIRECT_REFUSED,
-        f"{subject} redirects to host {ascii(host[:100])[1:-1]}, and redirects are refused. Use the "
-        "final address as the source, and have its host allowed in the pool.",
+        f"{subject} redirects to host {ascii(host[:100])[1:-1]}, and redirects are refused. Use "
+        "the final address as the source, and have its host allowed in the pool.",
     )
 
 
@@ -203,7 +203,8 @@ def _translated(subject: str, idle_seconds: float) -> Iterator[None]:
     except aiohttp.ClientPayloadError as error:
         raise StorageError(
             SOURCE_UNREACHABLE,
-            f"{subject} broke off before its end. It is tried again; check the server when this stays.",
+            f"{subject} broke off before its end. It is tried again; check the server when "
+            "this stays.",
             retryable=True,
         ) from error
     except aiohttp.InvalidURL as error:
@@ -211,8 +212,8 @@ def _translated(subject: str, idle_seconds: float) -> Iterator[None]:
     except aiohttp.ClientConnectionError as error:
         raise StorageError(
             SOURCE_UNREACHABLE,
-            f"the server of {subject} cannot be reached. Check that it runs, its port, and that the "
-            "network policy lets this pod connect.",
+            f"the server of {subject} cannot be reached. Check that it runs, its port, and that "
+            "the network policy lets this pod connect.",
             retryable=True,
         ) from error
     except aiohttp.ClientError as error:
