@@ -116,10 +116,10 @@ class LocalBackend:
     def _delete(self, uri: Uri) -> None:
         try:
             with writing(str(uri)), self._parent(uri) as (parent, name):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=parent)
+                os.unlink(name, dir_fd=parent)
         except StorageError as error:
-            if error.reason != SOURCE_NOT_FOUND:
+            gone = isinstance(error.__cause__, FileNotFoundError)
+            if not gone and error.reason != SOURCE_NOT_FOUND:
                 raise
         self._remove_empty(uri)
 
@@ -150,7 +150,6 @@ class LocalBackend:
         if root is None:
             raise StorageError(
                 CLAIM_NOT_MOUNTED,
-                SOURCE_NOT_FOUND,
                 f"claim {uri.authority!r} of {uri} is not mounted here. Check that the "
                 "PersistentVolumeClaim exists in the model's namespace.",
             )

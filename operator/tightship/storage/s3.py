@@ -1,6 +1,6 @@
 """S3-compatible object stores, spoken directly over the package's own strict HTTP client."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from yarl import URL
 
 from tightship.storage.backend import Entry, Payload, Stat, not_found
 from tightship.storage.credentials import Credentials, S3Settings
-from tightship.storage.digests import Kind
+from tightship.storage.digests import CHUNK, Kind
 from tightship.storage.errors import INVALID_CREDENTIALS, SOURCE_NOT_FOUND, StorageError
 from tightship.storage.multipart import SINGLE_PUT_BYTES, read_range, upload_parts
 from tightship.storage.s3xml import Page, parse_page
@@ -76,7 +76,7 @@ class S3Backend:
             return
 
         def body() -> Body:
-            return content if isinstance(content, bytes) else read_range(content, 0, size)
+            return _pieces(content) if isinstance(content, bytes) else read_range(content, 0, size)
 
         headers = {"Content-Length": str(size)}
         async with self.request(
@@ -131,6 +131,11 @@ class S3Backend:
         return URL(f"{base.origin()}{encoded_path(path)}{suffix}", encoded=True)
 
 
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for offset in range(0, len(content), CHUNK):
+        yield content[offset : offset + CHUNK]
+
+
 def _endpoint(settings: S3Settings) -> URL:
     text = settings.endpoint or f"s3.{settings.region}.amazonaws.com"
     if "://" not in text:
@@ -143,8 +148,8 @@ def _endpoint(settings: S3Settings) -> URL:
     if url.scheme not in {"http", "https"} or not url.host or not plain:
         raise StorageError(
             INVALID_CREDENTIALS,
-            "the S3 endpoint in the Secret must be HOST, HOST:PORT or a URL of these without a path "
-            "or user. Correct S3_ENDPOINT or the annotation serving.kserve.io/s3-endpoint.",
+            "the S3 endpoint in the Secret must be HOST, HOST:PORT or a URL without path or user. "
+            "Correct S3_ENDPOINT or the annotation serving.kserve.io/s3-endpoint.",
         )
     return url
 
