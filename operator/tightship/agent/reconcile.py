@@ -1,0 +1,283 @@
+"""Carries out the assignment, level-triggered: a task for each model, and one eye on Triton."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tightship.agent.artifacts import ArtifactCache
+from tightship.agent.capacity import Capacity
+from tightship.agent.failures import LOAD_FAILED, NO_MEMORY, LoadingError, pause
+from tightship.agent.journal import Journal, Served
+from tightship.agent.loader import Loader
+from tightship.agent.metrics import Telemetry
+from tightship.agent.slot import Slot, SupersededError
+from tightship.api.agent import AssignmentRequest, ServerState
+from tightship.triton.client import READY, TritonClient
+from tightship.triton.errors import TritonError, TritonUnreachableError
+from tightship.triton.memory import ServerProcess
+
+_LOOK_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
+RESTORE_SECONDS = 120.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _TritonLife:
+    """What is known of the Triton process that answers now."""
+
+    live: asyncio.Event = field(default_factory=asyncio.Event)
+    seen: bool = False
+    process: ServerProcess | None = None
+    restore_until: float = 0.0
+
+
+class Reconciler:
+    """The server's models: what is assigned, what is held, and the way between."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        loader: Loader,
+        cache: ArtifactCache,
+        capacity: Capacity,
+        triton: TritonClient,
+        process: Callable[[], ServerProcess | None],
+        telemetry: Telemetry,
+    ) -> None:
+        self._journal = journal
+        self._loader = loader
+        self._cache = cache
+        self._capacity = capacity
+        self._triton = triton
+        self._process = process
+        self._telemetry = telemetry
+        self._life = _TritonLife()
+        self._changed = asyncio.Event()
+        self._slots: dict[str, Slot] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._earlier = {s.assignment.name: s for s in journal.record.verified}
+        self._restoring = set(self._earlier)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as self._tasks:
+            self._adjust()
+            while True:
+                await self._look()
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    def assign(self, request: AssignmentRequest) -> None:
+        """Takes over a new assignment; the caller has compared fence and etag.
+
+        Raises:
+            OSError: it cannot be written down; the old one stays in force.
+        """
+        self._journal.write(fence=request.fence, assignment=request.assignment)
+        self._adjust()
+        self.notify()
+
+    def state(self) -> ServerState:
+        """The server as the API shows it."""
+        record = self._journal.record
+        return ServerState(
+            etag=record.assignment.etag,
+            assignment=record.assignment,
+            fence=record.fence,
+            ready=self.waiting_for() is None,
+            triton_live=self._life.live.is_set(),
+            models=tuple(slot.view() for _, slot in sorted(self._slots.items())),
+            memory_used=self._capacity.used,
+            memory_limit=self._capacity.limit,
+            restarts=record.restarts,
+        )
+
+    def waiting_for(self) -> str | None:
+        """Why the server is not ready, without model names; None when it is."""
+        if not self._life.live.is_set():
+            return "waiting for Triton to be live"
+        if self._restoring and time.monotonic() < self._life.restore_until:
+            return f"waiting for {len(self._restoring)} models that were verified before"
+        return None
+
+    async def wait(self, etag: str, seconds: float) -> None:
+        """Returns when the state's etag differs from `etag`, or the time is over."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while state_etag(self.state()) == etag and loop.time() < end:
+            try:
+                async with asyncio.timeout_at(end):
+                    await self._changed.wait()
+            except TimeoutError:
+                return
+
+    def notify(self) -> None:
+        """Wakes who waits for another state."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _adjust(self) -> None:
+        """Gives each slot its wish, and each new model a slot with its task."""
+        if self._tasks is None:
+            return
+        assigned = {model.name: model for model in self._journal.record.assignment.models}
+        for name in assigned.keys() - self._slots.keys():
+            self._slots[name] = Slot(name, self.notify)
+            self._tasks.create_task(self._carry(self._slots[name]))
+        for name, slot in self._slots.items():
+            wanted = assigned.get(name)
+            if slot.wanted != wanted:
+                slot.want(wanted)
+        self._restoring &= assigned.keys()
+
+    async def _carry(self, slot: Slot) -> None:
+        """Brings one model to what is wanted, again and again, until it is not wanted and gone."""
+        while True:
+            slot.wake.clear()
+            await self._life.live.wait()
+            if slot.wanted is not None and slot.converged:
+                await slot.wake.wait()
+                continue
+            rest = await self._attempt(slot)
+            self._remember(slot)
+            if slot.wanted is None and slot.served is None and rest == 0:
+                del self._slots[slot.name]
+                self.notify()
+                return
+            try:
+                async with asyncio.timeout(rest):
+                    await slot.wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _attempt(self, slot: Slot) -> float | None:
+        """One attempt; the pause before the next, None for ever."""
+        slot.busy = True
+        try:
+            await self._step(slot)
+        except SupersededError:
+            return 0
+        except LoadingError as error:
+            slot.failed(error.failure)
+        except TritonError as error:
+            log.warning("%s: %s", slot.name, error)
+            return _RETRY_SECONDS
+        except Exception as error:  # one model's trouble must not take the others down
+            log.exception("%s: unexpected error", slot.name)
+            message = f"the agent failed unexpectedly ({type(error).__name__}); its log says more"
+            slot.failed(LoadingError(LOAD_FAILED, message).failure)
+        else:
+            self._wake_refused()
+            return 0
+        finally:
+            slot.busy = False
+        assert slot.failure is not None  # noqa: S101 (both branches above have set it)
+        log.warning("%s: %s: %s", slot.name, slot.failure.reason, slot.failure.message)
+        self._telemetry.failed(slot.failure.reason)
+        rest = pause(slot.failure, slot.attempts)
+        if rest is None:
+            self._restored(slot.name)
+        return rest
+
+    async def _step(self, slot: Slot) -> None:
+        wanted = slot.wanted
+        if wanted is None:
+            await self._loader.take_down(slot)
+        elif slot.served is None:
+            earlier = self._earlier.get(slot.name)
+            if earlier is None or not await self._loader.adopt(slot, earlier):
+                await self._loader.bring_up(slot, wanted)
+                self._telemetry.loaded(slot.served)
+            self._earlier.pop(slot.name, None)
+        else:
+            await self._loader.swap(slot, wanted)
+            self._telemetry.loaded(slot.served)
+
+    def _remember(self, slot: Slot) -> None:
+        """Writes down what is verified now, and makes room on disk."""
+        if slot.served is not None:
+            self._restored(slot.name)
+        verified = {s.name: s.served for s in self._slots.values() if s.served is not None}
+        kept: dict[str, Served] = {**self._unverified_yet(), **verified}
+        self._journal.write(verified=tuple(kept[name] for name in sorted(kept)))
+        self._cache.trim(self._journal.needed())
+
+    def _unverified_yet(self) -> dict[str, Served]:
+        """Models that were verified before, are wanted, and are on their way back."""
+        before = {s.assignment.name: s for s in self._journal.record.verified}
+        return {name: before[name] for name in self._restoring if name in before}
+
+    def _restored(self, name: str) -> None:
+        self._restoring.discard(name)
+        self.notify()
+
+    def _wake_refused(self) -> None:
+        """Something has changed in memory: who was refused for it may try again."""
+        for slot in self._slots.values():
+            if slot.failure is not None and slot.failure.reason == NO_MEMORY:
+                slot.wake.set()
+
+    async def _look(self) -> None:
+        """Compares what Triton says it serves with what is believed, and acts on a new Triton."""
+        candidates = [s for s in self._slots.values() if s.served is not None and not s.busy]
+        process = self._process()
+        try:
+            index = await self._triton.index()
+        except TritonError as error:
+            self._gone(error)
+            return
+        ready = {entry.name for entry in index if entry.state == READY}
+        await self._account(process)
+        replaced = {slot.name for slot in candidates} - ready
+        for slot in candidates:
+            if slot.name in replaced and not slot.busy:
+                await self._lost(slot)
+        if not self._life.live.is_set():
+            await self._welcome()
+
+    async def _account(self, process: ServerProcess | None) -> None:
+        """Counts a Triton that has started anew, whether or not its absence was noticed."""
+        life = self._life
+        changed = process != life.process and process is not None and life.process is not None
+        returned = life.seen and not life.live.is_set() and life.process is None
+        if changed or returned:
+            self._journal.write(restarts=self._journal.record.restarts + 1)
+            log.warning("Triton has started anew")
+            life.live.clear()
+        life.process = process or life.process
+        life.seen = True
+
+    async def _welcome(self) -> None:
+        """Cleans up behind an earlier life and lets the models' tasks go on."""
+        try:
+            await self._loader.sweep(keep=self._slots.keys())
+        except TritonUnreachableError as error:
+            self._gone(error)
+            return
+        self._life.restore_until = time.monotonic() + RESTORE_SECONDS
+        self._life.live.set()
+        self.notify()
+
+    async def _lost(self, slot: Slot) -> None:
+        log.warning("%s: Triton does not serve it any more; it is loaded again", slot.name)
+        self._restoring.add(slot.name)
+        await self._capacity.release(slot.name)
+        slot.lost()
+
+    def _gone(self, error: TritonError) -> None:
+        if self._life.live.is_set():
+            log.warning("Triton is gone: %s", error)
+            self._life.live.clear()
+            self.notify()
+
+
+def state_etag(state: ServerState) -> str:
+    """A hash of the state's content."""
+    canonical = json.dumps(state.to_json(), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

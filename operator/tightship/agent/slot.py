@@ -1,0 +1,142 @@
+"""One model on this server: what is wanted, what is served, and where the way between them is."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from tightship.agent.journal import Served
+from tightship.api.agent import HeldModel, LoadState, ModelAssignment
+from tightship.api.failures import Failure
+
+STAGING_SUFFIX = "__staging"  # no model of a user can bear it: underscores are not allowed there
+
+
+def identity(assignment: ModelAssignment) -> str:
+    """What a served model is: its bytes and its serving settings, as one path component."""
+    config = json.dumps(asdict(assignment.config), sort_keys=True).encode()
+    return f"{assignment.digest[:32]}-{hashlib.sha256(config).hexdigest()[:8]}"
+
+
+T = TypeVar("T")
+
+
+class SupersededError(Exception):
+    """What was being fetched or waited for is not wanted any more."""
+
+
+class Slot:
+    """The state of one model; every change of it wakes who waits for the server's state."""
+
+    def __init__(self, name: str, changed: Callable[[], None]) -> None:
+        self.name = name
+        self.wanted: ModelAssignment | None = None
+        self.served: Served | None = None
+        self.busy = False
+        self.attempts = 0
+        self.failure: Failure | None = None
+        self.wake = asyncio.Event()
+        self._step = LoadState.PENDING
+        self._changed = changed
+        self._interruptible: asyncio.Task[Any] | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether what is served is what is wanted."""
+        if self.wanted is None or self.served is None:
+            return self.wanted is None and self.served is None
+        return identity(self.served.assignment) == identity(self.wanted)
+
+    def want(self, wanted: ModelAssignment | None) -> None:
+        """Takes a new wish; the failures of an old one are forgotten."""
+        old, self.wanted = self.wanted, wanted
+        if old is None or wanted is None or identity(old) != identity(wanted):
+            self.attempts, self.failure = 0, None
+            self._step = LoadState.PENDING
+            if self._interruptible is not None:
+                self._interruptible.cancel(SupersededError.__name__)
+        self.wake.set()
+        self._changed()
+
+    async def unless_superseded(self, work: Coroutine[Any, Any, T]) -> T:
+        """Awaits work that a changed wish cuts short.
+
+        Raises:
+            SupersededError: something else is wanted now.
+        """
+        task = asyncio.create_task(work)
+        self._interruptible = task
+        try:
+            return await task
+        except asyncio.CancelledError as error:
+            if error.args == (SupersededError.__name__,):
+                raise SupersededError from None
+            task.cancel()
+            raise
+        finally:
+            self._interruptible = None
+
+    def enter(self, step: LoadState) -> None:
+        """Notes a step on the way to what is wanted."""
+        self._step = step
+        self._changed()
+
+    def reached(self, served: Served | None) -> None:
+        """Notes what Triton serves now, verified."""
+        self.served = served
+        if served is not None and self.converged:
+            self.attempts, self.failure, self._step = 0, None, LoadState.LOADED
+        self._changed()
+
+    def failed(self, failure: Failure) -> None:
+        """Notes that the way ended in a failure."""
+        self.attempts += 1
+        self.failure, self._step = failure, LoadState.FAILED
+        self._changed()
+
+    def lost(self) -> None:
+        """Notes that Triton does not serve the model any more; failures before that are history."""
+        self.served, self.attempts, self.failure = None, 0, None
+        self._step = LoadState.PENDING
+        self.wake.set()
+        self._changed()
+
+    def view(self) -> HeldModel:
+        """The model as the API shows it."""
+        served = self.served
+        if self.wanted is None:
+            return self._shown(LoadState.UNLOADING, served)
+        if served is None:
+            target = None if self._step is LoadState.PENDING else self.wanted.digest
+            return HeldModel(
+                name=self.name,
+                state=self._step,
+                target_digest=target,
+                target_state=self._step if target else None,
+                failure=self.failure,
+            )
+        if self.converged:
+            return self._shown(LoadState.LOADED, served)
+        return HeldModel(
+            name=self.name,
+            state=LoadState.LOADED,
+            digest=served.assignment.digest,
+            config=served.assignment.config,
+            memory=served.memory,
+            load_seconds=served.load_seconds,
+            target_digest=self.wanted.digest,
+            target_state=self._step,
+            failure=self.failure,
+        )
+
+    def _shown(self, state: LoadState, served: Served | None) -> HeldModel:
+        return HeldModel(
+            name=self.name,
+            state=state,
+            digest=served.assignment.digest if served else None,
+            config=served.assignment.config if served else None,
+            memory=served.memory if served else None,
+            load_seconds=served.load_seconds if served else None,
+        )

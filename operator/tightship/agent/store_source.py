@@ -1,0 +1,80 @@
+"""Artifacts from the pool's store, with the storage package's errors in the agent's reasons."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from yarl import URL
+
+from tightship.agent.failures import (
+    ARTIFACT_CORRUPT,
+    ARTIFACT_MISSING,
+    NO_SPACE_LEFT,
+    STORE_UNREACHABLE,
+    LoadingError,
+)
+from tightship.api.agent import ModelAssignment
+from tightship.storage import (
+    Access,
+    Credentials,
+    HostPolicy,
+    Limits,
+    Scheme,
+    Storage,
+    StorageError,
+    parse_uri,
+)
+
+_GIB = 1 << 30
+_REASONS = {
+    "SourceNotFound": ARTIFACT_MISSING,
+    "DigestMismatch": ARTIFACT_CORRUPT,
+    "InvalidManifest": ARTIFACT_CORRUPT,
+    "UnsafeFile": ARTIFACT_CORRUPT,
+    "SourceTooLarge": ARTIFACT_CORRUPT,
+    "NoSpaceLeft": NO_SPACE_LEFT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSource:
+    """The store at `uri`, with the Secret mounted in `credentials`, read anew for each fetch."""
+
+    uri: str
+    credentials: Path
+    claims: Path
+    limits: Limits = Limits(max_bytes=64 * _GIB)  # noqa: RUF009 (frozen)
+
+    async def fetch(self, wanted: ModelAssignment, to: Path) -> None:
+        """Writes all files of an artifact into a folder, every byte checked."""
+        uri = f"{self.uri.rstrip('/')}/sha256/{wanted.key}/"
+        try:
+            async with Storage(self._access()) as storage:
+                await storage.fetch(uri, to, digest=wanted.digest, limits=self.limits)
+        except StorageError as error:
+            reason = _REASONS.get(error.reason, STORE_UNREACHABLE)
+            raise LoadingError(reason, error.message) from error
+
+    def _access(self) -> Access:
+        credentials = Credentials.from_folder(self.credentials)
+        uri = parse_uri(self.uri)
+        hosts = []
+        if uri.scheme is Scheme.HTTPS:
+            hosts.append(uri.authority)
+        if uri.scheme is Scheme.S3:
+            hosts += _s3_hosts(credentials)
+        claims = {}
+        if uri.scheme is Scheme.PVC:
+            claims[uri.authority] = self.claims / uri.authority
+        return Access(
+            hosts=HostPolicy.of(*hosts),
+            credentials=credentials,
+            claims=claims,
+            allow_file=uri.scheme is Scheme.FILE,
+        )
+
+
+def _s3_hosts(credentials: Credentials) -> list[str]:
+    """The endpoint of the Secret, and buckets that are named in front of it."""
+    endpoint = credentials.s3.endpoint or f"s3.{credentials.s3.region}.amazonaws.com"
+    url = URL(endpoint if "://" in endpoint else f"//{endpoint}")
+    return [url.authority, f"*.{url.authority}"]
