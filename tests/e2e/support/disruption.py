@@ -135,7 +135,7 @@ def upgrade(made: Scene) -> None:
     deployment.upgrade_operator(made.workspace.cluster)
     before = {pod["metadata"]["name"] for pod in made.workspace.servers()}
     made.workspace.apply_pool(
-        minServers=2, maxServers=3, server={"resources": {"requests": {"memory": "2100Mi"}}}
+        minServers=2, maxServers=3, server={"drainPeriod": "6s"}
     )
 
     def replaced(pool: Object) -> bool:

@@ -47,7 +47,11 @@ class Workspace:
         (pool,) = examples.resources("pool")
         images = self.cluster.images
         ours = {
-            "server": {"image": images["triton-cpu"], "agentImage": images["operator"]},
+            "server": {
+                "image": images["triton-cpu"],
+                "agentImage": images["operator"],
+                "drainPeriod": "5s",
+            },
             "converter": {"image": images["converter"]},
         }
         pool["metadata"]["namespace"] = self.namespace

@@ -1,0 +1,106 @@
+"""Figures of a benchmark against their budgets: printed as a table, written as JSON."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results"
+BUDGETS = FOLDER / "budgets.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number. `spread` is the range seen where there were several; `ok` is None without a target."""
+
+    name: str
+    value: float
+    unit: str
+    spread: str | None = None
+    target: str | None = None
+    ok: bool | None = None
+    note: str | None = None
+
+
+class Bench:
+    """One run of a benchmark: collects figures, and writes them at the end."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.figures: list[Figure] = []
+        self._begin = time.monotonic()
+        self._budgets: dict[str, dict[str, Any]] = yaml.safe_load(BUDGETS.read_text())[name]
+
+    def add(
+        self, name: str, value: float, unit: str, *, spread: str | None = None, note: str | None = None
+    ) -> None:
+        """One figure; its target is the budget of the longest name that it begins with."""
+        target, ok = self._judge(name, value)
+        figure = Figure(
+            name=name, value=value, unit=unit, spread=spread, target=target, ok=ok, note=note
+        )
+        self.figures.append(figure)
+        sys.stdout.write(f"{line(figure)}\n")
+        sys.stdout.flush()
+
+    def _judge(self, name: str, value: float) -> tuple[str | None, bool | None]:
+        fitting = [budget for budget in self._budgets if name.startswith(budget)]
+        if not fitting:
+            return None, None
+        budget = self._budgets[max(fitting, key=len)]
+        least, most = budget.get("min"), budget.get("max")
+        told = [f">= {least:g}"] if least is not None else []
+        told += [f"<= {most:g}"] if most is not None else []
+        inside = (least is None or value >= least) and (most is None or value <= most)
+        return " and ".join(told), inside
+
+    def write(self) -> Path:
+        """Writes results/NAME.json; returns its path."""
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{self.name}.json"
+        result = {
+            "bench": self.name,
+            "command": f"make bench-{self.name}",
+            "commit": _commit(),
+            "machine": machine(),
+            "seconds": round(time.monotonic() - self._begin, 1),
+            "figures": [asdict(figure) for figure in self.figures],
+        }
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        return path
+
+
+def line(figure: Figure) -> str:
+    """A figure as a line of a table."""
+    verdict = {True: "ok", False: "MISSED", None: ""}[figure.ok]
+    value = f"{figure.value:.4g} {figure.unit}".strip()
+    return f"{figure.name:<58} {value:>14}  {figure.target or '':<12} {verdict:<7} {figure.note or ''}".rstrip()
+
+
+def machine() -> str:
+    """The machine in words: processor, cores, memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB"
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    lines: Iterable[str] = information.read_text().splitlines() if information.exists() else ()
+    names = (text.partition(":")[2].strip() for text in lines if text.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _commit() -> str:
+    """The commit that was measured, marked when the tree had other changes."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

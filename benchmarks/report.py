@@ -1,0 +1,43 @@
+"""Renders docs/benchmarks.md from benchmarks/results/*.json."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import FOLDER, RESULTS
+
+PAGE = FOLDER.parent / "docs" / "benchmarks.md"
+_HEAD = """# Benchmarks
+
+Written by `make bench-report` from `benchmarks/results/*.json`; targets are in `benchmarks/budgets.yaml`. Missed ones are shown too.
+Nothing else in README and docs is a source of figures.
+"""
+_MARKS = {True: "met", False: "**missed**", None: ""}
+
+
+def main() -> int:
+    """Writes the page."""
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    PAGE.write_text("\n".join([_HEAD, *(text for result in results for text in _section(result))]))
+    sys.stdout.write(f"{PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}\n")
+    return 0
+
+
+def _section(result: dict[str, Any]) -> Iterator[str]:
+    yield f"## {result['bench']}\n"
+    yield (
+        f"`{result['command']}` took {result['seconds']:.0f} s at commit {result['commit']}"
+        f" on {result['machine']}.\n"
+    )
+    yield "| figure | value | spread | target | | note |\n|---|---|---|---|---|---|"
+    for figure in result["figures"]:
+        value = f"{figure['value']:.4g} {figure['unit']}"
+        cells = (figure["name"], value, figure["spread"], figure["target"], _MARKS[figure["ok"]], figure["note"])
+        yield f"| {' | '.join(str(cell or '') for cell in cells)} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
