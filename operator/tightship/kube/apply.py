@@ -1,16 +1,14 @@
 """Writing wanted objects: nothing is sent when nothing differs, and no stranger's object is taken."""
 
-from __future__ import annotations
-
 import hashlib
 import json
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from tightship.api import names
-from tightship.kube.client import Client
+from tightship.kube.client import STRATEGIC, Client
 from tightship.kube.compare import contains
 from tightship.kube.errors import NotFoundError
 from tightship.kube.resources import JOBS, PODS, Object, Resource, resource_of
@@ -25,16 +23,57 @@ class Outcome(StrEnum):
     NOT_OURS = "NotOurs"  # an object of that name belongs to somebody else; it was left alone
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    """What was last found right: the wish, and the live versions that it was found right with."""
+Reference = tuple[Resource, str, str]
+"""Kind, namespace and name of an object."""
 
+
+@dataclass(frozen=True, slots=True)
+class _Fulfilled:
     wish: object
+    references: tuple[Reference, ...]
     versions: tuple[str, ...]
 
 
+class Memory:
+    """Wishes that were found fulfilled, and the live versions that they were fulfilled by.
+
+    It makes a look at rest cheap: no rendering, no comparison of objects.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[PoolKey, dict[Hashable, _Fulfilled]] = {}
+
+    def fulfilled(self, pool: PoolKey, key: Hashable, wish: object) -> bool:
+        """Whether this same wish was fulfilled by these same live objects."""
+        last = self._known.get(pool, {}).get(key)
+        if last is None or (last.wish is not wish and last.wish != wish):
+            return False
+        return last.versions == self._versions(last.references)
+
+    def remember(
+        self, pool: PoolKey, key: Hashable, wish: object, references: Collection[Reference]
+    ) -> None:
+        """The wish is fulfilled by these objects as they are stored now."""
+        kept = tuple(references)
+        fulfilled = _Fulfilled(wish, kept, self._versions(kept))
+        self._known.setdefault(pool, {})[key] = fulfilled
+
+    def keep(self, pool: PoolKey, keys: Collection[Hashable]) -> None:
+        """Forget all of a pool's wishes but these."""
+        known = self._known.get(pool, {})
+        for key in known.keys() - keys:
+            del known[key]
+        if not known:
+            self._known.pop(pool, None)
+
+    def _versions(self, references: Collection[Reference]) -> tuple[str, ...]:
+        entries = [self._store.get(*reference) for reference in references]
+        return tuple(f"{entry.uid}/{entry.version}" if entry else "" for entry in entries)
+
+
 class Applier:
-    """Makes objects as they are wanted, and remembers what needs no second look.
+    """Makes objects as they are wanted.
 
     Answers of writes go into the store at once, so that the next pass sees its own work.
     """
@@ -45,30 +84,6 @@ class Applier:
         self._client = client
         self._store = store
         self._changed = changed
-        self._remembered: dict[Hashable, _Remembered] = {}
-
-    def settled(self, key: Hashable, wish: object, entries: Collection[Entry | None]) -> bool:
-        """Whether this same wish was found right with these same live objects.
-
-        This is what a pass at rest costs: no rendering, no comparison of objects.
-        """
-        last = self._remembered.get(key)
-        if last is None or last.versions != _versions(entries):
-            return False
-        return last.wish is wish or last.wish == wish
-
-    def settle(self, key: Hashable, wish: object, entries: Collection[Entry | None]) -> None:
-        """Remember that the wish is fulfilled by these live objects."""
-        self._remembered[key] = _Remembered(wish, _versions(entries))
-
-    def forget(self, keys: Collection[Hashable]) -> None:
-        """Drop what is remembered of wishes that are gone."""
-        for key in keys:
-            self._remembered.pop(key, None)
-
-    def remembered(self) -> Collection[Hashable]:
-        """Keys of all wishes that are remembered."""
-        return self._remembered.keys()
 
     async def apply(self, wanted: Object) -> Outcome:
         """Make a child as wanted. Fields that another manager has changed are set back.
@@ -128,8 +143,20 @@ class Applier:
             name,
             changes,
             manager=names.MANAGER,
-            content_type="application/strategic-merge-patch+json",
+            content_type=STRATEGIC,
             subresource="status",
+        )
+        self._store_answer(answer)
+
+    async def set_owners(self, entry: Entry, references: Sequence[Mapping[str, Any]]) -> None:
+        """Make the owners of an object exactly these.
+
+        Raises:
+            ConflictError: the object has changed since it was stored.
+        """
+        changes = {"metadata": {"resourceVersion": entry.version, "ownerReferences": references}}
+        answer = await self._client.patch(
+            entry.resource, entry.namespace, entry.name, changes, manager=names.MANAGER
         )
         self._store_answer(answer)
 
@@ -161,17 +188,7 @@ class Applier:
 
     async def _share(self, entry: Entry, wanted: Object) -> Outcome:
         """Make a Job's owners as wanted. Its name is a hash of its work, so the rest never changes."""
-        changes = {
-            "metadata": {
-                "resourceVersion": entry.version,
-                "ownerReferences": wanted["metadata"]["ownerReferences"],
-                "annotations": wanted["metadata"]["annotations"],
-            }
-        }
-        answer = await self._client.patch(
-            entry.resource, entry.namespace, entry.name, changes, manager=names.MANAGER
-        )
-        self._store_answer(answer)
+        await self.set_owners(entry, wanted["metadata"]["ownerReferences"])
         return Outcome.WRITTEN
 
     def _entry(self, wanted: Object) -> Entry | None:
@@ -193,12 +210,12 @@ def is_ours(live: Mapping[str, Any]) -> bool:
 
 
 def _unchanged(entry: Entry, wanted: Object) -> bool:
-    applied = wanted["metadata"]["annotations"][names.APPLIED_ANNOTATION]
-    if entry.annotations.get(names.APPLIED_ANNOTATION) != applied:
-        return False
     if entry.resource is JOBS:  # its work is immutable, only its owners can differ
         owners = {owner["uid"] for owner in wanted["metadata"]["ownerReferences"]}
         return owners == entry.owners
+    applied = wanted["metadata"]["annotations"][names.APPLIED_ANNOTATION]
+    if entry.annotations.get(names.APPLIED_ANNOTATION) != applied:
+        return False
     comparable = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
     return contains(entry.value, comparable)
 
@@ -210,7 +227,3 @@ def _marked(wanted: Object) -> Object:
     metadata = wanted["metadata"]
     annotations = {**(metadata.get("annotations") or {}), names.APPLIED_ANNOTATION: digest}
     return {**wanted, "metadata": {**metadata, "annotations": annotations}}
-
-
-def _versions(entries: Collection[Entry | None]) -> tuple[str, ...]:
-    return tuple(f"{entry.uid}/{entry.version}" if entry else "" for entry in entries)

@@ -1,7 +1,5 @@
 """Requests to the Kubernetes API as JSON: typed by kind, errors translated, writes bounded and fenced."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -51,7 +49,7 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._api.close()
+        await self._api.close()  # type: ignore[no-untyped-call]
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """One object.
@@ -193,7 +191,7 @@ class Client:
                 body=body,
                 _request_timeout=aiohttp.ClientTimeout(total=total, connect=_CONNECT_SECONDS),
             )
-            content: bytes = await response.read()
+            content: bytes = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = str(error) or f"no answer within {total:.0f} s"
             raise UnavailableError(f"the API server cannot be reached: {reason}") from error

@@ -1,11 +1,9 @@
 """Where the API server is and how we prove who we are: in-cluster account or kubeconfig."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from kubernetes.aio.client.configuration import Configuration
@@ -26,7 +24,7 @@ class Connection:
         self.configuration = configuration
 
     @classmethod
-    async def open(cls, kubeconfig: str | None = None, context: str | None = None) -> Connection:
+    async def open(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
         """From a kubeconfig where one is named, else from the pod's service account.
 
         Raises:
@@ -35,11 +33,13 @@ class Connection:
         configuration = Configuration()
         try:
             if kubeconfig:
-                await load_kube_config(
+                await load_kube_config(  # type: ignore[no-untyped-call]
                     config_file=kubeconfig, context=context, client_configuration=configuration
                 )
             else:
-                load_incluster_config(client_configuration=configuration)
+                load_incluster_config(  # type: ignore[no-untyped-call]
+                    client_configuration=configuration
+                )
         except (ConfigException, OSError) as error:
             raise ConnectionSettingsError(
                 f"no way to the API server: {error}; run inside a pod with a service account, or"

@@ -1,7 +1,5 @@
 """What can go wrong with a request to the Kubernetes API, in the operator's own terms."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,8 +1,6 @@
 """Events on our resources: an equal one that goes on is written once, and a storm is cut off."""
 
-from __future__ import annotations
-
-import datetime
+import datetime as dt
 import hashlib
 import logging
 import time
@@ -89,9 +87,7 @@ class Events:
     ) -> Object:
         # The hour in the name makes a restarted operator's repetition of it fail as AlreadyExists.
         name = f"{regarding['name']}.{digest}.{int(now // _SILENCE):x}"
-        stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).isoformat(
-            timespec="microseconds"
-        )
+        stamp = dt.datetime.fromtimestamp(now, dt.UTC).isoformat(timespec="microseconds")
         return EVENTS.identity(regarding["namespace"], name) | {
             "eventTime": stamp.replace("+00:00", "Z"),
             "reportingController": f"{names.GROUP}/operator",

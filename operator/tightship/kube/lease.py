@@ -1,15 +1,13 @@
 """Leadership by a coordination.k8s.io Lease: one operator writes, and only while enough lease is left."""
 
-from __future__ import annotations
-
 import asyncio
-import datetime
+import datetime as dt
 import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from tightship.api import names
 from tightship.api.agent import Fence
@@ -40,7 +38,7 @@ class Record:
     renewed: str
 
     @classmethod
-    def of(cls, lease: Object) -> Record:
+    def of(cls, lease: Object) -> Self:
         """Reads a Lease; what is missing means that nobody holds it."""
         spec: dict[str, Any] = lease.get("spec") or {}
         return cls(
@@ -195,7 +193,7 @@ class Lease:
         self._seen, self._seen_at = record, self._clock()
 
     def _spec(self, old: Record | None) -> Object:
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="microseconds")
         stamp = now.replace("+00:00", "Z")
         transitions = old.transitions if old else self._transitions
         taken = old is None or old.holder != self._identity

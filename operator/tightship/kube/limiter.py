@@ -1,7 +1,5 @@
 """A token bucket: how many writes a second the operator may send."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Awaitable, Callable

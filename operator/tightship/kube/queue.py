@@ -1,7 +1,5 @@
 """Work to do, by key: equal keys become one, a key is never worked on twice at once, failures back off."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random
@@ -18,6 +16,10 @@ _BACKOFF_MAX = 60.0
 _BACKOFF_STEPS = 12  # of doubling, before the exponent stops to grow
 
 
+class WorkError(Exception):
+    """Work on a key that is to be tried again, for a reason that is no defect of the program."""
+
+
 class Queue(Generic[K]):
     """A coalescing queue of keys.
 
@@ -25,9 +27,7 @@ class Queue(Generic[K]):
     that a burst of events becomes one piece of work.
     """
 
-    def __init__(
-        self, *, rest: float = 0.05, jitter: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, *, rest: float = 0.05, jitter: Callable[[], float] = random.random) -> None:
         self._rest = rest
         self._jitter = jitter
         self._ready: deque[K] = deque()
@@ -95,15 +95,21 @@ class Queue(Generic[K]):
     async def _attempt(self, key: K, task: Callable[[K], Awaitable[float | None]]) -> None:
         try:
             again = await task(key)
+        except WorkError as error:
+            _log.warning("tried again: %s", error, extra=self._retry(key))
+            return
         except Exception:
-            pause = self.backoff(key)
-            self._failures[key] = self._failures.get(key, 0) + 1
-            _log.exception("work failed; it is tried again", extra={"key": key, "pause": pause})
-            self.add_after(key, pause)
+            _log.exception("the work failed; it is tried again", extra=self._retry(key))
             return
         self._failures.pop(key, None)
         if again is not None:
             self.add_after(key, again)
+
+    def _retry(self, key: K) -> dict[str, object]:
+        pause = self.backoff(key)
+        self._failures[key] = self._failures.get(key, 0) + 1
+        self.add_after(key, pause)
+        return {"key": key, "pause": round(pause, 2)}
 
     async def _take(self) -> K:
         while not self._ready:

@@ -1,7 +1,5 @@
 """The kinds of object that the operator reads and writes, and their paths in the API."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

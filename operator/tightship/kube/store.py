@@ -1,10 +1,8 @@
 """The read cache: what the watches have told, by kind and key, owner and pool."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tightship.api import names
@@ -29,14 +27,15 @@ class Entry:
     """One stored object.
 
     `derived` holds what somebody worked out from it, together with what that depends on; it goes
-    with the version.
+    with the version. `parsed` is what the spec was read as; it stays for the spec's generation.
     """
 
     resource: Resource
     value: Object
     pools: frozenset[PoolKey]
+    owners: frozenset[str]
     derived: Any = None
-    owners: frozenset[str] = field(default_factory=frozenset)
+    parsed: Any = None
 
     @property
     def namespace(self) -> str:
@@ -57,6 +56,11 @@ class Entry:
     def version(self) -> str:
         """The resourceVersion."""
         return str(self.value["metadata"]["resourceVersion"])
+
+    @property
+    def generation(self) -> int:
+        """Version of the spec; 0 for kinds that have none."""
+        return int(self.value["metadata"].get("generation", 0))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -116,6 +120,8 @@ class Store:
             if version == old.version or (not listed and is_older(version, old.version)):
                 return set()
         entry = self._entry(resource, _trimmed(resource, value))
+        if old and old.uid == entry.uid and old.generation == entry.generation:
+            entry.parsed = old.parsed
         affected = self._drop(resource, key, old) if old else set()
         self._entries.setdefault(resource, {})[key] = entry
         for pool in entry.pools:
@@ -168,7 +174,7 @@ class Store:
     def _entry(self, resource: Resource, value: Object) -> Entry:
         references = value["metadata"].get("ownerReferences") or ()
         owners = frozenset(str(reference["uid"]) for reference in references)
-        return Entry(resource, value, frozenset(self._pools(resource, value, owners)), None, owners)
+        return Entry(resource, value, frozenset(self._pools(resource, value, owners)), owners)
 
     def _pools(
         self, resource: Resource, value: Object, owners: frozenset[str]

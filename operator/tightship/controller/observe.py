@@ -1,0 +1,301 @@
+"""From the store and the agents' answers to the immutable snapshot that plan() decides on."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, TypeVar, cast
+
+from tightship.api import names
+from tightship.api.fields import SpecError
+from tightship.api.parse import parse_model
+from tightship.api.parse_pool import parse_pool
+from tightship.controller.job_facts import job_fact, seconds, waiting
+from tightship.controller.servers import AgentView, ServerAddress
+from tightship.kube.resources import (
+    DEPLOYMENTS,
+    ENDPOINT_SLICES,
+    JOBS,
+    OPTIMIZED_MODELS,
+    PODS,
+    SERVICES,
+    SERVING_POOLS,
+)
+from tightship.kube.store import Entry, PoolKey, Store
+from tightship.plan.snapshot import (
+    DeploymentFact,
+    Endpoint,
+    InvalidSpec,
+    JobFact,
+    ModelFact,
+    PoolFact,
+    ServerFact,
+    ServiceFact,
+    Snapshot,
+)
+
+SERVER = "server"
+_SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+_JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+
+T = TypeVar("T")
+
+
+class Observer:
+    """Builds snapshots. Facts are kept beside the stored version that they were read from."""
+
+    def __init__(
+        self,
+        store: Store,
+        agent: Callable[[str], AgentView],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._agent = agent
+        self._clock = clock
+        self._endpoints: dict[PoolKey, dict[tuple[str, str], Endpoint]] = {}
+        self.watching_since = clock()
+
+    def snapshot(
+        self, pool: PoolKey, *, secret_expires: float | None, strangers: Iterable[str]
+    ) -> Snapshot:
+        """Everything about one pool now; `strangers` are names of Services that are not ours."""
+        now = self._clock()
+        servers = tuple(self._server(entry) for entry in self.server_pods(pool))
+        models = tuple(self._model(e) for e in self._store.of_pool(OPTIMIZED_MODELS, pool))
+        return Snapshot(
+            namespace=pool[0],
+            pool_name=pool[1],
+            now=now,
+            pool=self._pool(pool),
+            models=models,
+            jobs=tuple(self._jobs(pool, {model.uid for model in models})),
+            servers=servers,
+            endpoints=self._pairs(pool, {server.name for server in servers}, now),
+            services=self._services(pool, strangers),
+            deployment=self._deployment(pool),
+            watching_since=self.watching_since,
+            agent_secret_expires=secret_expires,
+        )
+
+    def server_pods(self, pool: PoolKey) -> list[Entry]:
+        """Pods of the pool's servers that have not ended."""
+        return [
+            pod
+            for pod in self._store.of_pool(PODS, pool)
+            if pod.labels.get(names.COMPONENT_LABEL) == SERVER
+            and (pod.value.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+        ]
+
+    def addresses(self, pool: PoolKey) -> dict[str, ServerAddress]:
+        """Where the agents of the pool's servers are, by pod uid."""
+        found = {}
+        for pod in self.server_pods(pool):
+            ip = (pod.value.get("status") or {}).get("podIP")
+            if ip:
+                found[pod.uid] = ServerAddress(pool, pod.uid, ip)
+        return found
+
+    def forget(self, pool: PoolKey) -> None:
+        """Drop what is remembered of a pool that is gone."""
+        self._endpoints.pop(pool, None)
+
+    def shared_elsewhere(self, job: Entry, pool: PoolKey) -> frozenset[str]:
+        """Owners of a Job that are living models of other pools."""
+        if job.pools <= {pool}:
+            return frozenset()
+        here = {entry.uid for entry in self._store.of_pool(OPTIMIZED_MODELS, pool)}
+        others = {
+            entry.uid
+            for other in job.pools - {pool}
+            for entry in self._store.of_pool(OPTIMIZED_MODELS, other)
+        }
+        return (job.owners & others) - here
+
+    def _pool(self, pool: PoolKey) -> PoolFact | None:
+        entry = self._store.get(SERVING_POOLS, *pool)
+        if entry is None:
+            return None
+        return _derived(entry, _pool_fact)
+
+    def _model(self, entry: Entry) -> ModelFact:
+        return _derived(entry, _model_fact)
+
+    def _jobs(self, pool: PoolKey, models: set[str]) -> Iterable[JobFact]:
+        for job in self._store.of_pool(JOBS, pool):
+            if not job.owners & models and self.shared_elsewhere(job, pool):
+                continue
+            pods = self._store.owned_by(PODS, job.uid)
+            fact = _derived(job, partial(job_fact, pods=pods), _versions(pods))
+            if fact is not None:
+                yield fact
+
+    def _server(self, entry: Entry) -> ServerFact:
+        view = self._agent(entry.uid)
+        fact = _derived(entry, _server_fact)
+        # The agent's part changes without a new version of the pod.
+        return ServerFact(
+            **{name: getattr(fact, name) for name in _POD_FIELDS},
+            agent=view.state,
+            agent_age=view.age,
+            agent_error=view.error,
+        )
+
+    def _services(self, pool: PoolKey, strangers: Iterable[str]) -> tuple[ServiceFact, ...]:
+        ours = [ServiceFact(name=e.name, ours=True) for e in self._store.of_pool(SERVICES, pool)]
+        return (*ours, *(ServiceFact(name=name, ours=False) for name in sorted(strangers)))
+
+    def _deployment(self, pool: PoolKey) -> DeploymentFact | None:
+        entry = self._store.get(DEPLOYMENTS, pool[0], names.servers_name(pool[1]))
+        if entry is None:
+            return None
+        spec, status = entry.value.get("spec") or {}, entry.value.get("status") or {}
+        labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+        return DeploymentFact(
+            replicas=int(spec.get("replicas", 1)),
+            ready_replicas=int(status.get("readyReplicas", 0)),
+            revision=labels.get(names.REVISION_LABEL),
+        )
+
+    def _pairs(self, pool: PoolKey, servers: set[str], now: float) -> tuple[Endpoint, ...]:
+        live: dict[tuple[str, str], bool] = {}
+        for entry in self._store.of_pool(ENDPOINT_SLICES, pool):
+            for pair, ready in _derived(entry, _slice_pairs).items():
+                live[pair] = live.get(pair, False) or ready
+        before = self._endpoints.get(pool, {})
+        pairs = {}
+        for pair in sorted(live.keys() | {p for p in before if p[1] in servers}):
+            ready, known = live.get(pair, False), before.get(pair)
+            since = known.since if known and known.ready == ready else now
+            pairs[pair] = Endpoint(model=pair[0], server=pair[1], ready=ready, since=since)
+        self._endpoints[pool] = pairs
+        return tuple(pairs.values())
+
+
+def _derived(entry: Entry, read: Callable[[Entry], T], depends: tuple[str, ...] = ()) -> T:
+    """What `read` makes of a stored version, once; `depends` are other versions that it reads."""
+    known = entry.derived
+    if known is None or known[0] != depends:
+        known = (depends, read(entry))
+        entry.derived = known
+    return cast("T", known[1])
+
+
+def _versions(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(f"{entry.uid}/{entry.version}" for entry in entries)
+
+
+def _model_fact(entry: Entry) -> ModelFact:
+    metadata = entry.value["metadata"]
+    return ModelFact(
+        name=entry.name,
+        uid=entry.uid,
+        generation=entry.generation,
+        created=seconds(metadata.get("creationTimestamp")) or 0.0,
+        spec=_parsed(entry, parse_model),
+        status=entry.value.get("status") or {},
+        deleting="deletionTimestamp" in metadata,
+        paused=_paused(entry),
+        resource_version=entry.version,
+    )
+
+
+def _parsed(entry: Entry, parse: Callable[[object], T]) -> T | InvalidSpec:
+    if entry.parsed is None:
+        try:
+            entry.parsed = parse(entry.value.get("spec"))
+        except SpecError as error:
+            entry.parsed = InvalidSpec(str(error))
+    return cast("T | InvalidSpec", entry.parsed)
+
+
+def _pool_fact(entry: Entry) -> PoolFact:
+    metadata = entry.value["metadata"]
+    return PoolFact(
+        uid=entry.uid,
+        generation=entry.generation,
+        spec=_parsed(entry, parse_pool),
+        status=entry.value.get("status") or {},
+        deleting="deletionTimestamp" in metadata,
+        paused=_paused(entry),
+        resource_version=entry.version,
+    )
+
+
+_POD_FIELDS = (
+    "name",
+    "uid",
+    "created",
+    "ip",
+    "node",
+    "revision",
+    "ready",
+    "ready_changed",
+    "deleting",
+    "waiting",
+    "routed",
+    "placed",
+    "deletion_cost",
+)
+
+
+def _server_fact(entry: Entry) -> ServerFact:
+    metadata, status = entry.value["metadata"], entry.value.get("status") or {}
+    ready = _condition(status, "Ready")
+    return ServerFact(
+        name=entry.name,
+        uid=entry.uid,
+        created=seconds(metadata.get("creationTimestamp")) or 0.0,
+        ip=status.get("podIP"),
+        node=(entry.value.get("spec") or {}).get("nodeName"),
+        revision=entry.labels.get(names.REVISION_LABEL),
+        ready=ready.get("status") == "True",
+        ready_changed=seconds(ready.get("lastTransitionTime")),
+        deleting="deletionTimestamp" in metadata,
+        waiting=waiting(entry.value),
+        routed=routed_models(entry),
+        placed=_condition(status, names.PLACED_GATE).get("status") == "True",
+        deletion_cost=_cost(entry),
+    )
+
+
+def routed_models(pod: Entry) -> frozenset[str]:
+    """Models whose route label a pod bears."""
+    prefix = names.ROUTE_LABEL_PREFIX
+    return frozenset(
+        label.removeprefix(prefix)
+        for label, value in pod.labels.items()
+        if label.startswith(prefix) and value == names.ROUTED
+    )
+
+
+def _slice_pairs(entry: Entry) -> dict[tuple[str, str], bool]:
+    """(model, server) pairs of an EndpointSlice, and whether clients reach them."""
+    model = entry.labels.get(_SERVICE_NAME_LABEL, "")
+    pairs: dict[tuple[str, str], bool] = {}
+    for endpoint in entry.value.get("endpoints") or ():
+        target = endpoint.get("targetRef") or {}
+        if target.get("kind") != "Pod":
+            continue
+        conditions = endpoint.get("conditions") or {}
+        pair = (model, str(target.get("name")))
+        pairs[pair] = pairs.get(pair, False) or conditions.get("ready", True) is not False
+    return pairs
+
+
+def _cost(pod: Entry) -> int | None:
+    try:
+        return int(pod.annotations[names.DELETION_COST_ANNOTATION])
+    except (KeyError, ValueError):
+        return None
+
+
+def _paused(entry: Entry) -> bool:
+    return entry.annotations.get(names.PAUSED_ANNOTATION, "false").lower() != "false"
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(
+        (c for c in status.get("conditions") or () if c.get("type") == kind), {}
+    )
+    return found

@@ -1,0 +1,168 @@
+"""One term of leadership: store, queue, watch and workers, made at its begin and dropped at its end."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Collection, Sequence
+
+from tightship.api import names
+from tightship.controller.act import Hands
+from tightship.controller.certificates import CertificateBook
+from tightship.controller.observe import Observer
+from tightship.controller.reconcile import Decide, Reconciler
+from tightship.controller.servers import Servers
+from tightship.controller.strangers import Strangers
+from tightship.controller.telemetry import Telemetry
+from tightship.controller.watch import Scope, Watch
+from tightship.kube.apply import Applier, Memory
+from tightship.kube.client import Client
+from tightship.kube.connection import Connection
+from tightship.kube.events import Events
+from tightship.kube.lease import Lease
+from tightship.kube.limiter import TokenBucket
+from tightship.kube.queue import Queue
+from tightship.kube.resources import Object, Resource
+from tightship.kube.store import PoolKey, Store
+from tightship.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+SILENT_SECONDS = 150.0  # without a list, event or bookmark of a kind: the watch is begun anew
+DEAD_SECONDS = 600.0  # and when that does not help, the process is
+_SAMPLE_SECONDS = 5.0
+_LASTED_SECONDS = 60.0  # a watch that lasted so long was healthy; its end is no repetition
+
+
+class Term:
+    """Everything that a leader needs. Also the feed of the watch."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        lease: Lease,
+        settings: Settings,
+        telemetry: Telemetry,
+        decide: Decide,
+        *,
+        agent_port: int = names.AGENT_PORT,
+    ) -> None:
+        self.store = Store()
+        self.queue: Queue[PoolKey] = Queue()
+        self.synced = asyncio.Event()
+        self.watch = Watch(connection, settings.namespaces, self)
+        self._settings = settings
+        self._telemetry = telemetry
+        self._missing: set[Scope] = set(self.watch.scopes)
+        self._client = Client(
+            connection,
+            limiter=TokenBucket(settings.write_rate, settings.write_burst),
+            allowance=lease.allowance,
+            record=telemetry.request,
+        )
+        self._servers = Servers(self.queue.add, self._doubted, port=agent_port)
+        self._observer = Observer(self.store, self._servers.view)
+        self._certificates = CertificateBook(self._client)
+        self._reconciler = Reconciler(
+            Hands(
+                applier=Applier(self._client, self.store, changed=self._enqueue),
+                memory=Memory(self.store),
+                store=self.store,
+                servers=self._servers,
+                certificates=self._certificates,
+                events=Events(self._client, settings.identity),
+                lease=lease,
+                observer=self._observer,
+                strangers=Strangers(self._client, self.store),
+                telemetry=telemetry,
+            ),
+            decide,
+        )
+
+    async def run(self) -> None:
+        """Lead until cancelled."""
+        self._telemetry.watch_depth(lambda: self.queue.depth)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_watching(), name="watch")
+                tasks.create_task(self._resync(), name="resync")
+                for number in range(self._settings.workers):
+                    tasks.create_task(self._work(), name=f"worker {number}")
+        finally:
+            await self._servers.close()
+            await self._client.close()
+
+    def silence(self) -> tuple[float, str]:
+        """The greatest age of a sign of life of any watch, and the kind that is so silent."""
+        ages = self.watch.activity.ages()
+        (resource, _), age = max(ages.items(), key=lambda item: item[1])
+        return age, resource.plural
+
+    def listed(self, scope: Scope, items: Sequence[Object]) -> None:
+        """A part of a list has come."""
+        for item in items:
+            self._enqueue(self.store.put(scope[0], item, listed=True))
+
+    def complete(self, scope: Scope, uids: frozenset[str], version: str) -> None:
+        """A list is complete: what it lacks was deleted unseen."""
+        self._enqueue(self.store.relisted(scope[0], scope[1], uids, version))
+        self._missing.discard(scope)
+        if not self._missing and not self.synced.is_set():
+            self._observer.watching_since = time.time()
+            self.synced.set()
+            _log.info("all kinds are listed", extra={"pools": len(self.store.pools())})
+
+    def changed(self, resource: Resource, kind: str | None, value: Object) -> None:
+        """A watch event has come."""
+        if kind == "DELETED":
+            self._enqueue(self.store.remove(resource, value))
+        else:
+            self._enqueue(self.store.put(resource, value))
+
+    def _enqueue(self, pools: Collection[PoolKey]) -> None:
+        for pool in pools:
+            self.queue.add(pool)
+
+    def _doubted(self, pool: PoolKey) -> None:
+        self._certificates.doubt(pool)
+        self.queue.add(pool)
+
+    async def _work(self) -> None:
+        await self.synced.wait()
+        await self.queue.work(self._reconciler.reconcile)
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync)
+            self._enqueue(self.store.pools())
+
+    async def _keep_watching(self) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            reason = await self._watch_once()
+            failures = 0 if time.monotonic() - began > _LASTED_SECONDS else failures + 1
+            self._telemetry.watch_restarts.labels(reason.partition(":")[0]).inc()
+            _log.warning("the watch ended; it begins anew", extra={"error": reason})
+            pause = min(5.0, 0.1 * 2.0 ** min(failures, 10))
+            await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 (spreads load)
+
+    async def _watch_once(self) -> str:
+        """Watch until kopf gives up or a kind has been silent for too long; why it ended."""
+        run = asyncio.create_task(self.watch.run(), name="kopf")
+        try:
+            while not run.done():
+                await asyncio.wait({run}, timeout=_SAMPLE_SECONDS)
+                age, kind = self._sample()
+                if age > SILENT_SECONDS:
+                    return f"Silence: nothing of {kind} for {age:.0f} s"
+            error = run.exception()
+            return f"{type(error).__name__}: {error}" if error else "Ended"
+        finally:
+            run.cancel()
+            await asyncio.wait({run})
+
+    def _sample(self) -> tuple[float, str]:
+        for (resource, _), age in self.watch.activity.ages().items():
+            self._telemetry.watch_age.labels(resource.kind).set(age)
+        return self.silence()

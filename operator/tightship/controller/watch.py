@@ -1,0 +1,312 @@
+"""Watching through kopf, and nothing else: what it lists and streams goes into a feed."""
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import aiohttp
+import kopf
+from yarl import URL
+
+from tightship.api import names
+from tightship.kube.connection import Connection
+from tightship.kube.resources import CHILD_SELECTOR, CHILDREN, WATCHED, Object, Resource
+
+_log = logging.getLogger(__name__)
+
+_LEAVE_SECONDS = 15.0
+_CHUNK = 500
+_SERVER_SECONDS = 240
+_CLIENT_SECONDS = 300
+_CONNECT_SECONDS = 10
+_SILENCE_SECONDS = 70  # bookmarks come every minute
+_REQUEST_SECONDS = 30
+
+Scope = tuple[Resource, str | None]
+"""A watched kind, in one namespace or (None) in all."""
+
+
+class Feed(Protocol):
+    """Where the watches' news go. Called on the event loop that made the `Watch`."""
+
+    def listed(self, scope: Scope, items: Sequence[Object]) -> None:
+        """A part of a list."""
+
+    def complete(self, scope: Scope, uids: frozenset[str], version: str) -> None:
+        """A list is complete and holds exactly these objects."""
+
+    def changed(self, resource: Resource, kind: str | None, value: Object) -> None:
+        """A watch event: ADDED, MODIFIED, DELETED, or None for an object of a list."""
+
+
+class Backoffs:
+    """Endless pauses with jitter, from a fifth of a second to a cap; each use begins anew.
+
+    kopf gives its watching up when its error_backoffs come to an end.
+    """
+
+    def __init__(self, cap: float = 5.0) -> None:
+        self._cap = cap
+
+    def __iter__(self) -> Iterator[float]:
+        pause = 0.2
+        while True:
+            yield pause * (0.5 + random.random())  # noqa: S311 (spreads load)
+            pause = min(self._cap / 1.5, pause * 2)
+
+
+class Activity:
+    """When each scope last gave a sign of life: a list's answer, an event, or a bookmark.
+
+    kopf keeps bookmarks to itself, so signs are read where they arrive: answers to lists as they
+    are decoded, streams by the count of bytes that have come in.
+    """
+
+    def __init__(
+        self, scopes: Sequence[Scope], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._by_path = {
+            resource.path(namespace): (resource, namespace) for resource, namespace in scopes
+        }
+        now = clock()
+        self._last = dict.fromkeys(scopes, now)
+        self._streams: dict[Scope, tuple[aiohttp.ClientResponse, int]] = {}
+
+    def scope(self, url: URL) -> Scope | None:
+        """The scope that a request was about."""
+        return self._by_path.get(url.path)
+
+    def sign(self, scope: Scope) -> None:
+        """Something came in."""
+        self._last[scope] = self._clock()
+
+    def stream(self, scope: Scope, response: aiohttp.ClientResponse) -> None:
+        """A watch has been opened."""
+        self._streams[scope] = (response, -1)
+
+    def begin(self) -> None:
+        """Watching begins anew."""
+        self._last = dict.fromkeys(self._last, self._clock())
+
+    def ages(self) -> dict[Scope, float]:
+        """Seconds since the last sign of each scope."""
+        for scope, (response, seen) in list(self._streams.items()):
+            total = response.content.total_bytes
+            if total != seen:
+                self._streams[scope] = (response, total)
+                self.sign(scope)
+        now = self._clock()
+        return {scope: now - last for scope, last in self._last.items()}
+
+
+class Watch:
+    """Runs kopf in a thread with a loop of its own.
+
+    kopf cancels every task of its loop that it does not know when it ends, and it installs signal
+    handlers in the main thread; neither may reach the rest of the operator.
+    """
+
+    def __init__(self, connection: Connection, namespaces: Sequence[str], feed: Feed) -> None:
+        self._connection = connection
+        self._namespaces = tuple(namespaces)
+        self._feed = feed
+        self._loop = asyncio.get_running_loop()
+        places: Sequence[str | None] = self._namespaces or (None,)
+        self.scopes: tuple[Scope, ...] = tuple(
+            (resource, namespace) for resource in WATCHED for namespace in places
+        )
+        self.activity = Activity(self.scopes)
+
+    async def run(self) -> None:
+        """Watch until kopf ends, and raise what ended it. Cancelling stops the thread.
+
+        Raises:
+            Exception: whatever kopf gave up for.
+        """
+        ended: asyncio.Future[None] = self._loop.create_future()
+        run = _Run(self, lambda error: self._tell(_settle, ended, error))
+        self.activity.begin()
+        thread = threading.Thread(target=run.main, name="watch", daemon=True)
+        thread.start()
+        try:
+            await asyncio.shield(ended)
+        finally:
+            run.stop()
+            _, late = await asyncio.wait({ended}, timeout=_LEAVE_SECONDS)
+            if late:
+                _log.warning("the watch's thread does not end; it is left behind")
+            elif not ended.cancelled():
+                ended.exception()  # seen, where this run was cancelled
+
+    def told_list(self, scope: Scope, items: list[Object]) -> None:
+        """From the watch's thread: a part of a list."""
+        self._tell(self._feed.listed, scope, items)
+
+    def told_complete(self, scope: Scope, uids: frozenset[str], version: str) -> None:
+        """From the watch's thread: a list is complete."""
+        self._tell(self._feed.complete, scope, uids, version)
+
+    def told_event(self, resource: Resource, kind: str | None, value: Object) -> None:
+        """From the watch's thread: an event."""
+        self._tell(self._feed.changed, resource, kind, value)
+
+    async def operate(self, stop: asyncio.Event) -> None:
+        """Kopf itself, in its own loop."""
+        await kopf.operator(
+            registry=_registry(self._connection, self),
+            settings=_settings(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            standalone=True,
+            stop_flag=stop,
+        )
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _settle(ended: asyncio.Future[None], error: BaseException | None) -> None:
+    if ended.done():
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)
+
+
+class _Run:
+    """One life of kopf in its thread."""
+
+    def __init__(self, watch: Watch, ended: Callable[[BaseException | None], None]) -> None:
+        self._watch = watch
+        self._ended = ended
+        self._stop: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wanted = True
+        self._lock = threading.Lock()
+
+    def main(self) -> None:
+        """The thread's function."""
+        error: BaseException | None = None
+        try:
+            asyncio.run(self._operate())
+        except BaseException as caught:  # noqa: BLE001 (handed to the supervisor, whatever it is)
+            error = caught
+        self._ended(error)
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
+        with self._lock:
+            self._wanted = False
+            loop, stop = self._loop, self._stop
+        if loop and stop and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(stop.set)
+            except RuntimeError:
+                _log.debug("the watch's loop has ended by itself")
+
+    async def _operate(self) -> None:
+        with self._lock:
+            if not self._wanted:
+                return
+            self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        await self._watch.operate(self._stop)
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer to kopf, seen in passing: contents of lists, openings of streams."""
+
+    watch: Watch
+    collected: dict[Scope, set[str]]
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:  # noqa: ANN401 (aiohttp's)
+        """Headers have come."""
+        answer = await super().start(connection)
+        scope = self.watch.activity.scope(self.url)
+        if scope and "watch" in self.url.query and self.status == 200:  # noqa: PLR2004 (HTTP's OK)
+            self.watch.activity.stream(scope, self)
+        return answer
+
+    async def json(self, **options: Any) -> Any:  # noqa: ANN401 (aiohttp's)
+        """The decoded body."""
+        answer = await super().json(**options)
+        scope = self.watch.activity.scope(self.url)
+        if scope and self.status == 200 and isinstance(answer, dict) and "items" in answer:  # noqa: PLR2004
+            self._listed(scope, answer)
+        return answer
+
+    def _listed(self, scope: Scope, answer: Object) -> None:
+        resource = scope[0]
+        items = answer["items"] or []
+        for item in items:  # as kopf does it, but before another thread looks at them
+            item.setdefault("apiVersion", resource.api_version)
+            item.setdefault("kind", resource.kind)
+        if "continue" not in self.url.query:
+            self.collected[scope] = set()
+        uids = self.collected.setdefault(scope, set())
+        uids.update(item["metadata"]["uid"] for item in items)
+        self.watch.activity.sign(scope)
+        self.watch.told_list(scope, items)
+        metadata = answer.get("metadata") or {}
+        if not metadata.get("continue"):
+            version = str(metadata.get("resourceVersion") or "")
+            self.watch.told_complete(scope, frozenset(self.collected.pop(scope)), version)
+
+
+def _registry(connection: Connection, watch: Watch) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+    sessions: list[aiohttp.ClientSession] = []
+    response_class = type("_Response", (_Response,), {"watch": watch, "collected": {}})
+
+    async def login(**_: object) -> kopf.AiohttpSession:
+        if sessions:  # tokens are fresh with every request: logging in again changes nothing
+            raise kopf.PermanentError("the API server refuses our credentials")
+        sessions.append(connection.session(response_class))
+        return kopf.AiohttpSession(server=connection.server, aiohttp_session=sessions[0])
+
+    async def clean_up(**_: object) -> None:
+        for session in sessions:
+            await session.close()
+
+    kopf.on.login(registry=registry, id="login", retries=1)(login)
+    kopf.on.cleanup(registry=registry, id="clean-up")(clean_up)
+    for resource in WATCHED:
+        kopf.on.event(
+            resource.group, resource.version, resource.plural, registry=registry, id="tell"
+        )(_teller(resource, watch))
+    return registry
+
+
+def _teller(resource: Resource, watch: Watch) -> Callable[..., Any]:
+    async def tell(event: Any, **_: object) -> None:  # noqa: ANN401 (kopf's raw event)
+        watch.told_event(resource, event["type"], event["object"])
+
+    return tell
+
+
+def _settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.server_timeout = _SERVER_SECONDS
+    settings.watching.client_timeout = _CLIENT_SECONDS
+    settings.watching.connect_timeout = _CONNECT_SECONDS
+    settings.watching.inactivity_timeout = _SILENCE_SECONDS
+    settings.watching.chunk_size = _CHUNK
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    settings.networking.connect_timeout = _CONNECT_SECONDS
+    settings.networking.error_backoffs = Backoffs()
+    settings.queueing.worker_limit = None
+    settings.queueing.idle_timeout = 1.0
+    settings.process.ultimate_exiting_timeout = None  # it would kill this process
+    settings.persistence.finalizer = f"{names.GROUP}/unused"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP)
+    for resource in CHILDREN:
+        settings.watching.label_selectors[resource.group, resource.plural] = CHILD_SELECTOR
+    return settings
