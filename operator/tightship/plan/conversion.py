@@ -50,14 +50,17 @@ def plan_conversions(
     pool_name: str,
     pool: ServingPoolSpec,
     now: float,
+    held: frozenset[str] = frozenset(),
 ) -> Conversions:
-    """Decides for all models of a pool; those that are going or invalid must not be among them."""
-    planner = _Planner(models, jobs, pool_name, pool, now)
-    return planner.plan()
+    """Decides for the models of a pool that have a valid spec and are not being deleted.
+
+    `held` are uids of models whose spec is invalid: what they wanted before is left to run.
+    """
+    return _Planner(models, jobs, pool_name, pool, now).plan(held)
 
 
 def delete_unneeded(
-    jobs: Iterable[JobFact], needed: set[tuple[JobKind, str]], held: set[str]
+    jobs: Iterable[JobFact], needed: set[tuple[JobKind, str]], held: frozenset[str]
 ) -> list[DeleteJob]:
     """Jobs that no model needs; one that a held (paused or invalid) model owns stays."""
     return [
@@ -88,13 +91,13 @@ class _Planner:
         self._needed: set[tuple[JobKind, str]] = set()
         self._intakes, self._artifacts = _known(self._models)
 
-    def plan(self) -> Conversions:
+    def plan(self, held: frozenset[str]) -> Conversions:
         for model in self._models:
             if model.paused:
                 self._outcomes[model.name] = _frozen(model)
             else:
                 self._step(model)
-        held = {m.uid for m in self._models if m.paused}
+        held |= {m.uid for m in self._models if m.paused}
         self._actions += delete_unneeded(self._jobs.values(), self._needed, held)
         for kind in JobKind:
             self._schedule([w for w in self._work.values() if w.kind is kind])

@@ -1,0 +1,319 @@
+"""`plan(snapshot)`: what is to be done for one pool now, in order, with reasons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tightship.api import names
+from tightship.api.conditions import Reason
+from tightship.api.v1alpha1 import UpdateStrategy
+from tightship.plan import inputs
+from tightship.plan.actions import (
+    Action,
+    ApplyModelService,
+    ApplyModelStatus,
+    ApplyPoolStatus,
+    ApplyServers,
+    EnsureAgentSecret,
+    Owner,
+    Plan,
+)
+from tightship.plan.conversion import plan_conversions
+from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, not_asked_yet, observe, packable
+from tightship.plan.news import MODEL_TOPICS, POOL_TOPICS, tell
+from tightship.plan.packing import Server, Standing, pack, server_memory
+from tightship.plan.pool_status import invalid_status, pool_status
+from tightship.plan.rollout import drained, plan_rollout
+from tightship.plan.snapshot import InvalidSpec
+from tightship.plan.status import model_status, stranded_status
+from tightship.plan.targets import Target, item, refusal, refused, target
+from tightship.plan.verdict import Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tightship.api.conditions import Condition
+    from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.conversion import Conversions
+    from tightship.plan.fleet import Fleet
+    from tightship.plan.packing import Placement
+    from tightship.plan.rollout import Steps
+    from tightship.plan.snapshot import ModelFact, PoolFact, Snapshot
+
+SECRET_RENEW = 30 * 86400.0  # seconds before its end that the pool's certificate is made anew
+ASK_AGAIN = 1.0  # seconds, while the agents have not been asked yet
+WAKE_MIN = 0.05  # seconds; a due time that has just passed is planned for at once
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Decides everything about one pool; a pure function.
+
+    Returns:
+        Actions in the order in which they are to be carried out, and the seconds after which the
+        plan is to be made again even if nothing changes.
+    """
+    models = tuple(m for m in snapshot.models if not m.deleting)
+    snapshot = replace(snapshot, models=models)
+    pool = snapshot.pool
+    if pool is None or pool.deleting:
+        message = f"There is no ServingPool {snapshot.pool_name} in this namespace. Create it."
+        return Plan(actions=tuple(_without_pool(snapshot, Reason.POOL_NOT_FOUND, message)))
+    if isinstance(pool.spec, InvalidSpec):
+        status = invalid_status(pool, pool.spec.message, snapshot.now)
+        message = f"ServingPool {snapshot.pool_name} is invalid: {pool.spec.message}"
+        actions = [*_without_pool(snapshot, Reason.POOL_INVALID, message)]
+        return Plan(actions=(*actions, *_tell_pool(snapshot, pool, status)))
+    return _Planner(snapshot, pool, pool.spec).plan()
+
+
+class _Planner:
+    def __init__(self, snapshot: Snapshot, pool: PoolFact, spec: ServingPoolSpec) -> None:
+        self._snapshot = snapshot
+        self._pool = pool
+        self._spec = spec
+        self._owner = Owner(kind=names.SERVING_POOL, name=snapshot.pool_name, uid=pool.uid)
+        self._foreign = {s.name for s in snapshot.services if not s.ours}
+
+    def plan(self) -> Plan:
+        snapshot = self._snapshot
+        invalid = {m.name: c for m in snapshot.models if (c := refused(m, self._spec))}
+        conversions = self._convert(invalid)
+        begin = [] if self._pool.paused else [*self._secret(), *conversions.actions]
+        services = [] if self._pool.paused else [*self._services(invalid)]
+        if not_asked_yet(snapshot):
+            return Plan(actions=(*begin, *services), requeue_after=ASK_AGAIN)
+        fleet = observe(snapshot, self._spec)
+        targets = [
+            target(
+                model,
+                conversions.outcomes.get(model.name),
+                self._spec,
+                invalid=invalid.get(model.name),
+                conflict=model.name in self._foreign,
+            )
+            for model in snapshot.models
+        ]
+        placement = self._pack(fleet, targets)
+        wanted = {t.model.name: t.wanted for t in targets if t.wanted}
+        steps = plan_rollout(fleet, wanted, placement, self._spec)
+        servers = [*self._servers(fleet, placement)]
+        act: list[Action] = [*steps.routes, *steps.assignments, *steps.marks]
+        tell_ = [
+            *self._tell_models(fleet, targets, placement),
+            *self._tell_pool(fleet, steps, placement, targets),
+        ]
+        actions = tell_ if self._pool.paused else [*begin, *servers, *services, *act, *tell_]
+        return Plan(actions=tuple(actions), requeue_after=self._wake(fleet, steps, conversions))
+
+    def _wake(self, fleet: Fleet, steps: Steps, conversions: Conversions) -> float | None:
+        now = self._snapshot.now
+        times = [t for t in (steps.wake, conversions.wake) if t is not None]
+        times += [
+            v.fact.ready_changed + SERVER_GRACE
+            for v in fleet.views
+            if v.fact.placed and not v.fact.ready and v.fact.ready_changed is not None
+        ]
+        due = [t - now for t in times if t > now]
+        return max(WAKE_MIN, min(due)) if due else None
+
+    # Conversion
+
+    def _convert(self, invalid: Mapping[str, Condition]) -> Conversions:
+        models = self._snapshot.models
+        valid = [
+            replace(m, paused=True) if self._pool.paused else m
+            for m in models
+            if m.name not in invalid
+        ]
+        held = frozenset(m.uid for m in models if m.name in invalid)
+        snapshot = self._snapshot
+        return plan_conversions(
+            valid, snapshot.jobs, snapshot.pool_name, self._spec, snapshot.now, held
+        )
+
+    # Placement
+
+    def _pack(self, fleet: Fleet, targets: list[Target]) -> Placement:
+        items = [item(t, t.wanted, fleet, self._spec) for t in targets if t.wanted]
+        known = {i.model for i in items}
+        new = Server(
+            name="a new server", standing=Standing.STARTING, memory=server_memory(self._spec)
+        )
+        return pack(
+            items,
+            [packable(view, known) for view in fleet.views],
+            new_server=new,
+            min_servers=self._spec.min_servers,
+            max_servers=self._spec.max_servers,
+        )
+
+    # Objects
+
+    def _secret(self) -> Iterator[Action]:
+        expires = self._snapshot.agent_secret_expires
+        if expires is None or expires < self._snapshot.now + SECRET_RENEW:
+            reason = "the agents have no certificate" if expires is None else "it ends soon"
+            yield EnsureAgentSecret(pool=self._snapshot.pool_name, owner=self._owner, reason=reason)
+
+    def _servers(self, fleet: Fleet, placement: Placement) -> Iterator[Action]:
+        revision = inputs.server_revision(self._spec)
+        deployment = self._snapshot.deployment
+        drain = self._spec.update_strategy is UpdateStrategy.DRAIN
+        behind = deployment is not None and deployment.revision != revision
+        if behind and drain and fleet.views and not drained(fleet, placement):
+            return
+        yield ApplyServers(
+            pool=self._snapshot.pool_name,
+            owner=self._owner,
+            spec=self._spec,
+            replicas=self._replicas(fleet, placement),
+            revision=revision,
+            reason=f"{placement.wanted_servers} servers hold all models",
+        )
+
+    def _replicas(self, fleet: Fleet, placement: Placement) -> int:
+        """As many as wanted; fewer only when the Deployment is sure to delete empty servers.
+
+        It deletes pods that are not ready first, then those of the lowest deletion cost. So all
+        pods must be ready, and all but the empty ones marked as holding something.
+        """
+        wanted, deployment = placement.wanted_servers, self._snapshot.deployment
+        if deployment is None or wanted >= deployment.replicas:
+            return wanted
+        holding = [v for v in fleet.views if v.fact.deletion_cost == COST_HOLDING]
+        rest = [v for v in fleet.views if v.fact.deletion_cost != COST_HOLDING]
+        sure = (
+            not fleet.rolling
+            and len(fleet.views) == deployment.replicas
+            and all(v.fact.ready for v in fleet.views)
+            and all(v.empty for v in rest)
+            and len(holding) + len(rest) == deployment.replicas
+        )
+        return (
+            deployment.replicas - min(len(rest), deployment.replicas - wanted)
+            if sure
+            else (deployment.replicas)
+        )
+
+    def _services(self, invalid: Mapping[str, Condition]) -> Iterator[Action]:
+        for model in self._snapshot.models:
+            if model.name in self._foreign or model.name in invalid or model.paused:
+                continue
+            yield ApplyModelService(
+                model=model.name,
+                pool=self._snapshot.pool_name,
+                owner=_owner(model),
+                reason="clients ask the model by this name",
+            )
+
+    # Statuses
+
+    def _tell_models(
+        self, fleet: Fleet, targets: list[Target], placement: Placement
+    ) -> Iterator[Action]:
+        for found in targets:
+            name = found.model.name
+            shortage = placement.shortages.get(name)
+            subject = Subject(
+                model=found.model,
+                namespace=self._snapshot.namespace,
+                outcome=found.outcome,
+                wanted=found.wanted,
+                places=placement.servers.get(name, ()),
+                copies=found.copies,
+                shortage=shortage,
+                cut=found.cut,
+                invalid=found.invalid,
+                conflict=found.conflict,
+                paused=found.model.paused or self._pool.paused,
+                waiting=_waiting(fleet) if shortage else None,
+            )
+            status = model_status(subject, fleet, self._spec, self._snapshot.now)
+            yield from _tell_model(found.model, status)
+
+    def _tell_pool(
+        self, fleet: Fleet, steps: Steps, placement: Placement, targets: list[Target]
+    ) -> Iterator[Action]:
+        stuck = frozenset(placement.shortages) | steps.failing
+        status = pool_status(
+            self._pool,
+            fleet,
+            steps,
+            desired=placement.wanted_servers,
+            models=len(targets),
+            stuck=stuck,
+            revision=inputs.server_revision(self._spec),
+            now=self._snapshot.now,
+        )
+        yield from _tell_pool(self._snapshot, self._pool, status)
+
+
+def _owner(model: ModelFact) -> Owner:
+    return Owner(kind=names.OPTIMIZED_MODEL, name=model.name, uid=model.uid)
+
+
+def _waiting(fleet: Fleet) -> str | None:
+    return next((v.fact.waiting for v in fleet.views if v.fact.waiting), None)
+
+
+def _tell_model(model: ModelFact, status: Mapping[str, Any]) -> Iterator[Action]:
+    if status == model.status:
+        return
+    yield ApplyModelStatus(model=model.name, uid=model.uid, status=status)
+    yield from tell(_owner(model), model.status, status, MODEL_TOPICS)
+
+
+def _tell_pool(
+    self, fleet: Fleet, steps: Steps, placement: Placement, targets: list[Target]
+) -> Iterator[Action]:
+    stuck = frozenset(placement.shortages) | steps.failing
+    status = pool_status(
+        self._pool,
+        fleet,
+        steps,
+        desired=placement.wanted_servers,
+        models=len(targets),
+        stuck=stuck,
+        revision=inputs.server_revision(self._spec),
+        now=self._snapshot.now,
+    )
+    yield from _tell_pool(self._snapshot, self._pool, status)
+
+
+def _owner(model: ModelFact) -> Owner:
+    return Owner(kind=names.OPTIMIZED_MODEL, name=model.name, uid=model.uid)
+
+
+def _waiting(fleet: Fleet) -> str | None:
+    return next((v.fact.waiting for v in fleet.views if v.fact.waiting), None)
+
+
+def _tell_model(
+    subject: Subject, fleet: Fleet | None, pool: ServingPoolSpec | None, now: float
+) -> Iterator[Action]:
+    model = subject.model
+    status = model_status(subject, fleet, pool, now)
+    if status == model.status:
+        return
+    yield ApplyModelStatus(model=model.name, uid=model.uid, status=status)
+    yield from tell(_owner(model), model.status, status, MODEL_TOPICS)
+
+
+def _tell_pool(snapshot: Snapshot, pool: PoolFact, status: Mapping[str, Any]) -> Iterator[Action]:
+    if status == pool.status:
+        return
+    owner = Owner(kind=names.SERVING_POOL, name=snapshot.pool_name, uid=pool.uid)
+    yield ApplyPoolStatus(pool=snapshot.pool_name, uid=pool.uid, status=status)
+    yield from tell(owner, pool.status, status, POOL_TOPICS)
+
+
+def _without_pool(snapshot: Snapshot, reason: Reason, message: str) -> Iterator[Action]:
+    """Statuses while there is no pool to plan for; nothing else is touched."""
+    for model in snapshot.models:
+        why = refusal(reason, message)
+        if isinstance(model.spec, InvalidSpec):
+            why = refusal(Reason.INVALID_SPEC, model.spec.message)
+        gone = reason is Reason.POOL_NOT_FOUND
+        status = stranded_status(model, why, snapshot.now, gone=gone)
+        yield from _tell_model(model, status)

@@ -1,0 +1,201 @@
+"""The status of one OptimizedModel as JSON, in KServe's words where it has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tightship.api import names
+from tightship.api.agent import LoadState
+from tightship.api.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    find_condition,
+    merge_conditions,
+)
+from tightship.api.v1alpha1 import OptimizedModelSpec
+from tightship.plan import figures, inputs
+from tightship.plan.serving import measured
+from tightship.plan.verdict import Copies, Subject, conditions, count, on_servers, transition
+
+if TYPE_CHECKING:
+    from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.fleet import Fleet
+    from tightship.plan.snapshot import ModelFact
+
+UNREACHABLE = "Unknown"
+
+
+def model_status(
+    subject: Subject, fleet: Fleet, pool: ServingPoolSpec, now: float
+) -> dict[str, Any]:
+    """The whole status; equal inputs give equal JSON."""
+    model = subject.model
+    copies = count(subject, fleet)
+    state = transition(subject, copies)
+    wanted = conditions(subject, fleet, copies, state)
+    status: dict[str, Any] = {
+        "observedGeneration": model.generation,
+        **_addresses(subject),
+        "conditions": merge_conditions(
+            model.status.get("conditions", ()), wanted, model.generation, now
+        ),
+        "modelStatus": _model_status(subject, copies, state),
+        "conversion": subject.outcome.conversion,
+        "artifact": subject.outcome.artifact,
+        "previous": _previous(subject, state),
+        "optimization": subject.outcome.optimization,
+        **_objectives(subject, pool),
+        "placement": _placement(subject, fleet),
+        "replicas": _routed(subject, fleet),
+        "selector": f"{names.route_label(model.name)}={names.ROUTED}",
+    }
+    return {name: value for name, value in status.items() if value not in (None, {}, [])}
+
+
+def stranded_status(model: ModelFact, why: Condition, now: float, *, gone: bool) -> dict[str, Any]:
+    """The status of a model whose pool cannot be planned for: what was known, and why not Ready.
+
+    With the pool `gone` its servers are too; an invalid pool's go on as they are.
+    """
+    live = model.status.get("conditions", ())
+    ready = Condition(
+        type=ConditionType.READY, status=why.status, reason=why.reason, message=why.message
+    )
+    parts = []
+    for kind in (ConditionType.CONVERTED, ConditionType.PLACED, ConditionType.SERVING):
+        known = (
+            {}
+            if gone and kind is not ConditionType.CONVERTED
+            else find_condition(model.status, kind)
+        )
+        parts.append(
+            Condition(
+                type=kind,
+                status=ConditionStatus(known.get("status", ConditionStatus.UNKNOWN)),
+                reason=known.get("reason", why.reason),
+                message=known.get("message", why.message),
+            )
+        )
+    kept = {n: v for n, v in model.status.items() if not (gone and n in {"placement", "replicas"})}
+    return {
+        **kept,
+        "observedGeneration": model.generation,
+        "conditions": merge_conditions(live, [ready, *parts], model.generation, now),
+        "replicas": kept.get("replicas", 0),
+    }
+
+
+def _addresses(subject: Subject) -> dict[str, Any]:
+    if subject.conflict:
+        return {}
+    name = subject.model.name
+    host = f"{name}.{subject.namespace}.svc.cluster.local"
+    base = f"http://{host}:{names.HTTP_PORT}"
+    return {
+        "url": f"{base}/v2/models/{name}",
+        "address": {"url": base, "grpc": f"{host}:{names.GRPC_PORT}"},
+    }
+
+
+def _model_status(subject: Subject, copies: Copies, state: str) -> dict[str, Any]:
+    active = _active_state(copies)
+    target = {"UpToDate": "Loaded", "BlockedByFailedLoad": "FailedToLoad"}.get(
+        state, "Loading" if copies.loading else "Pending"
+    )
+    status: dict[str, Any] = {
+        "transitionStatus": state,
+        "states": {"activeModelState": active, "targetModelState": target},
+        "copies": {"totalCopies": len(subject.places), "failedCopies": copies.failed},
+    }
+    failure = _last_failure(subject, copies)
+    if failure:
+        status["lastFailureInfo"] = failure
+    return status
+
+
+def _active_state(copies: Copies) -> str:
+    if copies.answering:
+        return "Loaded"
+    if copies.failure is not None:
+        return "FailedToLoad"
+    if copies.loaded:
+        return "Standby"
+    return "Loading" if copies.loading else "Pending"
+
+
+def _last_failure(subject: Subject, copies: Copies) -> dict[str, Any] | None:
+    if copies.failure is not None and subject.wanted is not None:
+        return {
+            "reason": copies.failure.reason,
+            "message": copies.failure.message,
+            "modelRevisionName": subject.wanted.entry.digest,
+        }
+    condition = subject.outcome.condition
+    if condition.status is ConditionStatus.FALSE:
+        return {"reason": str(condition.reason), "message": condition.message}
+    return None
+
+
+def _previous(subject: Subject, state: str) -> dict[str, Any] | None:
+    """The last version that all copies had, until all have the next one."""
+    live, artifact = subject.model.status, subject.outcome.artifact
+    before = live.get("artifact")
+    if artifact and before and before.get("digest") != artifact["digest"]:
+        kept: dict[str, Any] | None = live.get("previous")
+        return kept or {name: before[name] for name in ("key", "digest", "memory")}
+    if state == "UpToDate":
+        return None
+    return live.get("previous")
+
+
+def _objectives(subject: Subject, pool: ServingPoolSpec) -> dict[str, Any]:
+    """`slo` and `serving`."""
+    spec, wanted = subject.model.spec, subject.wanted
+    if subject.invalid is not None or not isinstance(spec, OptimizedModelSpec):
+        live = subject.model.status
+        return {"slo": live.get("slo"), "serving": live.get("serving")}
+    parts: dict[str, Any] = {}
+    goal = inputs.objective(spec, pool)
+    artifact = figures.read_artifact(
+        {"artifact": subject.outcome.artifact, "optimization": subject.outcome.optimization}
+    )
+    if goal:
+        parts["slo"] = {
+            "class": spec.serving.slo.class_name,
+            "percentile": goal.percentile,
+            "target": figures.duration(goal.target),
+        }
+        if artifact:
+            latency = measured(artifact, goal)
+            parts["slo"] |= {"p99": figures.duration(artifact.p99), "met": latency <= goal.target}
+    if wanted:
+        config = wanted.entry.config
+        parts["serving"] = {
+            "instances": config.instances,
+            "dynamicBatching": config.dynamic_batching,
+            "maxQueueDelay": figures.duration(config.max_queue_delay_us / 1_000_000),
+            "responseCache": config.response_cache,
+            **({"reason": subject.cut} if subject.cut else {}),
+        }
+    return parts
+
+
+def _placement(subject: Subject, fleet: Fleet) -> list[dict[str, Any]]:
+    name, found = subject.model.name, {}
+    for view in on_servers(subject, fleet):
+        held, entry = view.held.get(name), view.assigned.get(name)
+        state = held.state.value if held else LoadState.PENDING.value
+        digest = held.digest if held and held.digest else (entry.digest if entry else None)
+        found[view.name] = {
+            "server": view.name,
+            "state": state if view.reachable else UNREACHABLE,
+            **({"digest": digest} if digest else {}),
+        }
+    for server in subject.places:
+        found.setdefault(server, {"server": server, "state": LoadState.PENDING.value})
+    return [found[server] for server in sorted(found)]
+
+
+def _routed(subject: Subject, fleet: Fleet) -> int:
+    return sum(subject.model.name in v.fact.routed for v in on_servers(subject, fleet))

@@ -1,0 +1,149 @@
+"""What is decided about each model before the packing: its version, its settings, its copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tightship.api.agent import ModelAssignment, ServingConfig
+from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from tightship.api.v1alpha1 import OptimizedModelSpec
+from tightship.plan import figures, inputs
+from tightship.plan.conversion import Outcome
+from tightship.plan.fleet import copies
+from tightship.plan.packing import DUTY_FLOOR, Item
+from tightship.plan.rollout import Wanted
+from tightship.plan.serving import serving_config
+from tightship.plan.snapshot import InvalidSpec
+
+if TYPE_CHECKING:
+    from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.fleet import Fleet
+    from tightship.plan.snapshot import ModelFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One model as it should be. Without an artifact nothing is `wanted` on servers.
+
+    `cut` says why the wished queue delay was cut, `conflict` that a Service of that name is not
+    ours.
+    """
+
+    model: ModelFact
+    outcome: Outcome
+    wanted: Wanted | None
+    copies: int
+    cut: str | None
+    invalid: Condition | None
+    conflict: bool
+
+
+def target(
+    model: ModelFact,
+    outcome: Outcome | None,
+    pool: ServingPoolSpec,
+    *,
+    invalid: Condition | None,
+    conflict: bool,
+) -> Target:
+    """Puts together what is known.
+
+    A model that is paused, invalid or in conflict keeps what it has: its versions, and as many
+    copies as its status counts.
+    """
+    if outcome is None:
+        outcome = kept_outcome(model, invalid or refusal(Reason.INVALID_SPEC, ""))
+    held = invalid is not None or model.paused or conflict
+    wanted, cut = _wanted(model, outcome, pool, held=held)
+    valid = isinstance(model.spec, OptimizedModelSpec) and not held
+    return Target(
+        model=model,
+        outcome=outcome,
+        wanted=wanted,
+        copies=_replicas(model) if valid else _copies_now(model),
+        cut=cut,
+        invalid=invalid,
+        conflict=conflict,
+    )
+
+
+def item(target: Target, wanted: Wanted, fleet: Fleet, pool: ServingPoolSpec) -> Item:
+    """The model as the packer sees it."""
+    spec = target.model.spec
+    common = Item(
+        model=target.model.name,
+        copies=target.copies,
+        memory=wanted.entry.memory,
+        duty=DUTY_FLOOR,
+        placed=copies(fleet, wanted.entry, held=wanted.held),
+    )
+    if isinstance(spec, InvalidSpec):
+        return common
+    return replace(common, priority=spec.serving.priority, slo=inputs.objective(spec, pool))
+
+
+def refused(model: ModelFact, pool: ServingPoolSpec) -> Condition | None:
+    """Why a model's spec cannot be carried out in this pool; None when it can."""
+    if isinstance(model.spec, InvalidSpec):
+        return refusal(Reason.INVALID_SPEC, model.spec.message)
+    if inputs.knows_class(model.spec, pool):
+        return None
+    known = ", ".join(sorted(pool.slo_classes)) or "none"
+    serving = model.spec.serving
+    message = f"Pool {serving.pool} has no SLO class {serving.slo.class_name}. It has: {known}."
+    return refusal(Reason.UNKNOWN_SLO_CLASS, message)
+
+
+def refusal(reason: Reason, message: str) -> Condition:
+    """A condition that says that nothing can be converted."""
+    return Condition(
+        type=ConditionType.CONVERTED,
+        status=ConditionStatus.FALSE,
+        reason=reason,
+        message=message,
+    )
+
+
+def kept_outcome(model: ModelFact, condition: Condition) -> Outcome:
+    """What a status says of the conversion, under a spec that cannot be carried out."""
+    return Outcome(
+        condition=condition,
+        conversion=model.status.get("conversion", {}),
+        artifact=model.status.get("artifact"),
+        optimization=model.status.get("optimization"),
+    )
+
+
+def _wanted(
+    model: ModelFact, outcome: Outcome, pool: ServingPoolSpec, *, held: bool
+) -> tuple[Wanted | None, str | None]:
+    parts = {"artifact": outcome.artifact, "optimization": outcome.optimization}
+    artifact = figures.read_artifact(parts)
+    if artifact is None:
+        return None, None
+    config, cut = ServingConfig(), None
+    if isinstance(model.spec, OptimizedModelSpec):
+        config, cut = serving_config(model.spec, pool, artifact)
+    entry = ModelAssignment(
+        name=model.name,
+        key=artifact.key,
+        digest=artifact.digest,
+        memory=artifact.memory,
+        config=config,
+    )
+    former = figures.read_previous(model.status) or figures.read_artifact(model.status)
+    previous = None
+    if former is not None and former.digest != artifact.digest:
+        previous = replace(entry, key=former.key, digest=former.digest, memory=former.memory)
+    return Wanted(entry=entry, previous=previous, held=held), cut
+
+
+def _replicas(model: ModelFact) -> int:
+    spec = model.spec
+    return spec.serving.replicas if isinstance(spec, OptimizedModelSpec) else 0
+
+
+def _copies_now(model: ModelFact) -> int:
+    counted = model.status.get("modelStatus", {}).get("copies", {})
+    return int(counted.get("totalCopies", 0))

@@ -1,0 +1,228 @@
+"""How far a model is: its copies counted, and the conditions that follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tightship.api.agent import LoadState
+from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from tightship.plan.rollout import Wanted, carried_out, update_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tightship.api.failures import Failure
+    from tightship.plan.conversion import Outcome
+    from tightship.plan.fleet import Fleet, View
+    from tightship.plan.packing import Shortage
+    from tightship.plan.snapshot import ModelFact
+
+_LOADING = frozenset(
+    {LoadState.PENDING, LoadState.FETCHING, LoadState.LOADING, LoadState.VERIFYING}
+)
+_NAMED = 3  # servers that a message names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """All that one model's status is made from. `invalid` replaces what cannot be decided."""
+
+    model: ModelFact
+    namespace: str
+    outcome: Outcome
+    wanted: Wanted | None
+    places: tuple[str, ...]
+    copies: int  # wanted
+    shortage: Shortage | None
+    cut: str | None = None  # why the wished queue delay was cut
+    invalid: Condition | None = None
+    conflict: bool = False  # a Service of that name is not ours
+    paused: bool = False
+    waiting: str | None = None  # why the server that it waits for does not start
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The model's copies, counted."""
+
+    answering: int
+    done: int  # answering in the wanted version
+    loaded: int
+    loading: int
+    unreachable: int
+    failure: Failure | None
+    failed: int
+    blocked: bool  # the wanted version does not load
+
+
+def on_servers(subject: Subject, fleet: Fleet) -> tuple[View, ...]:
+    """Servers that hold the model, are told to, or bear its route label."""
+    return fleet.on.get(subject.model.name, ())
+
+
+def count(subject: Subject, fleet: Fleet) -> Copies:
+    """Looks at every copy."""
+    name, wanted = subject.model.name, subject.wanted
+    answering = done = loaded = loading = unreachable = failed = 0
+    failure: Failure | None = None
+    blocked = False
+    for view in on_servers(subject, fleet):
+        held = view.held.get(name)
+        answers = fleet.answering(name, view)
+        answering += answers
+        done += answers and wanted is not None and _is_done(wanted, view)
+        loaded += view.loaded(name) is not None
+        loading += held is not None and held.state in _LOADING
+        unreachable += not view.reachable
+        if held is not None and held.failure is not None and name in view.assigned:
+            failed += 1
+            failure = failure or held.failure
+            blocked = blocked or (wanted is not None and update_failure(wanted, view) is not None)
+    return Copies(answering, done, loaded, loading, unreachable, failure, failed, blocked)
+
+
+def _is_done(wanted: Wanted, view: View) -> bool:
+    return wanted.held or carried_out(wanted.entry, view)
+
+
+def transition(subject: Subject, copies: Copies) -> str:
+    """KServe's transitionStatus."""
+    if subject.invalid is not None:
+        return "InvalidSpec"
+    if subject.outcome.condition.status is ConditionStatus.FALSE or copies.blocked:
+        return "BlockedByFailedLoad"
+    converted = subject.outcome.condition.status is ConditionStatus.TRUE
+    if converted and 0 < subject.copies <= copies.done:
+        return "UpToDate"
+    return "InProgress"
+
+
+def conditions(subject: Subject, fleet: Fleet, copies: Copies, state: str) -> list[Condition]:
+    """Ready, Converted, Placed and Serving."""
+    converted = subject.outcome.condition
+    placed = _placed(subject)
+    serving = _serving(subject, fleet, copies)
+    ready = _ready(subject, [converted, placed, serving], copies, state)
+    return [ready, converted, placed, serving]
+
+
+def _true(kind: ConditionType, reason: Reason, message: str) -> Condition:
+    return Condition(type=kind, status=ConditionStatus.TRUE, reason=reason, message=message)
+
+
+def _unknown(kind: ConditionType, reason: str, message: str) -> Condition:
+    return Condition(type=kind, status=ConditionStatus.UNKNOWN, reason=reason, message=message)
+
+
+def _false(kind: ConditionType, reason: str, message: str) -> Condition:
+    return Condition(type=kind, status=ConditionStatus.FALSE, reason=reason, message=message)
+
+
+def _placed(subject: Subject) -> Condition:
+    kind, places = ConditionType.PLACED, subject.places
+    if subject.conflict:
+        name = subject.model.name
+        message = (
+            f"A Service named {name} exists and is not ours. Rename the model or that Service."
+        )
+        return _false(kind, Reason.SERVICE_CONFLICT, message)
+    if subject.wanted is None:
+        return _unknown(kind, Reason.AWAITING_CONVERSION, "There is no artifact to place yet.")
+    if subject.shortage is not None:
+        return _short(subject, subject.shortage)
+    if not places:
+        return _unknown(kind, Reason.AWAITING_PLACEMENT, "No server is known yet.")
+    return _true(kind, Reason.PLACED, f"{_copies(len(places))} on {_names(places)}.")
+
+
+def _short(subject: Subject, shortage: Shortage) -> Condition:
+    kind, server = ConditionType.PLACED, shortage.server
+    have = f"{subject.copies - shortage.missing} of {_copies(subject.copies)} placed"
+    memory = f"{subject.wanted.entry.memory if subject.wanted else 0} bytes"
+    match shortage.reason:
+        case Reason.AWAITING_SERVER:
+            wait = f": {subject.waiting}" if subject.waiting else "."
+            return _unknown(kind, shortage.reason, f"{have}; a server is being started{wait}")
+        case Reason.AWAITING_ROOM:
+            message = f"{have}; room on {server} is free when a leaving model is unloaded."
+            return _unknown(kind, shortage.reason, message)
+        case Reason.TOO_LARGE:
+            remedy = "Give the pool's servers more memory, or name another pool."
+            message = f"One copy needs {memory}, more than an empty server has. {remedy}"
+        case Reason.TOO_FEW_SERVERS:
+            remedy = "Raise the pool's maxServers or lower spec.serving.replicas."
+            message = f"{have}: each copy needs a server of its own. {remedy}"
+        case Reason.NO_ROOM_FOR_UPDATE:
+            remedy = "Raise the pool's maxServers or its servers' memory, or remove a model."
+            message = (
+                f"No server has {memory} free beside the version that is served; "
+                f"{server} keeps that one. {remedy}"
+            )
+        case _:
+            remedy = "Raise the pool's maxServers, or lower replicas, or remove a model."
+            message = f"{have}: no server has {memory} free. {remedy}"
+    return _false(kind, shortage.reason, message)
+
+
+def _serving(subject: Subject, fleet: Fleet, copies: Copies) -> Condition:
+    kind = ConditionType.SERVING
+    if copies.answering:
+        wanted = max(subject.copies, 1)
+        message = f"{copies.answering} of {_copies(wanted)} answer."
+        if not copies.unreachable:
+            return _true(kind, Reason.SERVING, message)
+        deaf = [v.name for v in on_servers(subject, fleet) if not v.reachable]
+        message += f" The agent of {_names(deaf)} does not answer: nothing is changed there."
+        return _true(kind, Reason.SERVER_UNREACHABLE, message)
+    if copies.failure is not None:
+        return _false(kind, copies.failure.reason, copies.failure.message)
+    return _unknown(kind, *_not_yet(copies))
+
+
+def _not_yet(copies: Copies) -> tuple[Reason, str]:
+    if copies.loaded:
+        message = "The model is loaded; its server is not behind the Service yet."
+        return Reason.AWAITING_ENDPOINTS, message
+    if copies.unreachable:
+        return Reason.SERVER_UNREACHABLE, "The agent of the model's server does not answer."
+    if copies.loading:
+        return Reason.LOADING, "A server fetches, loads and verifies the model."
+    return Reason.AWAITING_PLACEMENT, "No server has the model yet."
+
+
+def _ready(subject: Subject, parts: list[Condition], copies: Copies, state: str) -> Condition:
+    kind = ConditionType.READY
+    refused = subject.invalid or next((c for c in parts if c.status is ConditionStatus.FALSE), None)
+    if refused is not None:
+        return _false(kind, refused.reason, refused.message)
+    if copies.blocked and copies.failure is not None:
+        still = "; the former version still answers" if copies.answering else ""
+        message = f"The new version does not load{still}: {copies.failure.message}"
+        return _false(kind, copies.failure.reason, message)
+    if subject.paused:
+        message = "Paused: nothing is changed until the annotation is removed."
+        status = ConditionStatus.TRUE if copies.answering else ConditionStatus.UNKNOWN
+        return Condition(type=kind, status=status, reason=Reason.PAUSED, message=message)
+    return _progress(subject, parts, copies, state)
+
+
+def _progress(subject: Subject, parts: list[Condition], copies: Copies, state: str) -> Condition:
+    kind = ConditionType.READY
+    waiting = next((c for c in parts if c.status is ConditionStatus.UNKNOWN), None)
+    if waiting is not None:
+        return _unknown(kind, waiting.reason, waiting.message)
+    if state == "UpToDate":
+        return _true(kind, Reason.READY, "The present spec is served by all copies.")
+    message = f"{copies.done} of {_copies(subject.copies)} have the wanted version."
+    return _unknown(kind, Reason.UPDATING, message)
+
+
+def _copies(count: int) -> str:
+    return "1 copy" if count == 1 else f"{count} copies"
+
+
+def _names(servers: Sequence[str]) -> str:
+    named = ", ".join(servers[:_NAMED])
+    more = len(servers) - _NAMED
+    return f"{named} and {more} more" if more > 0 else named
