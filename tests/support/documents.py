@@ -99,28 +99,32 @@ FULL_POOL: Document = {
         "maxConcurrent": 2,
         "maxConcurrentIntakes": 8,
         "retries": 0,
-        "allowedHosts": ["minio.store.svc:9000", "10.0.0.7", "models.example.com"],
+        "allowedHosts": ["minio.store.svc:9000", "10.0.0.7", "*.example.com"],
         "maxSourceSize": "500M",
         "scratchSize": "10Gi",
     },
 }
 
-_URI_PARTS = st.sampled_from(
-    ["s3:", "https:", "http:", "pvc:", "S3:", "/", "//", "a", "B", "_", "..", ".", "@", ":", "?", "#"]
-    + ["bucket", "10.0.0.1", ":443", ":123456", "[::1]", " ", "\\", "é", "%2e", "\n", "model.onnx"]
+
+def _words(text: str, *more: str) -> st.SearchStrategy[str]:
+    return st.sampled_from([*text.split(), *more])
+
+
+_URI_PARTS = _words(
+    "/ // a B _ .. . @ : ? # s3: https: http: pvc: S3: bucket 10.0.0.1 :443 :65536 [::1] %2e é",
+    *(" ", "\\", "\n", "model.onnx"),
 )
 _NUMBER = st.text("0123456789.", max_size=7)
-_UNITS = ["ms", "s", "m", "h", "us", "d", "Ki", "Mi", "Gi", "Ti", "Pi", "k", "K", "M", "G", "T", "n"]
-_MEASURE = st.lists(st.tuples(_NUMBER, st.sampled_from(["", *_UNITS])), max_size=3).map(
+_UNITS = _words("ms s m h us d Ki Mi Gi Ti Pi k K M G T n", "")
+_MEASURE = st.lists(st.tuples(_NUMBER, _UNITS), max_size=3).map(
     lambda parts: "".join(number + unit for number, unit in parts)
 )
-_WORDS = st.sampled_from(
-    ["onnx", "triton", "accuracy", "mrr", "Surge", "Drain", "Equal", "Exists", "NoSchedule"]
-    + ["NoExecute", "Interactive", "shared", "0s", "10s", "10001ms", "1h", "24h", "24h0.001s"]
-    + ["0", "1", "0.05", "0.95", "0.999", "1.000000", "100", "100.000001", "16Mi", "16Ti", "10m"]
-    + ["512", "512.001", "-1", "+1", "1e3", "1Mi", "64Gi", "4Ti", "0.0001", ".5", "5.", "1\n"]
-    + ["a" * 40, "a" * 41, "a" * 64, "/a/b", "/a/../b", "/.a", "nvidia.com/gpu", "gpu", "A/b"]
-    + ["sha256:" + "0" * 64, "sha256:" + "A" * 64, "x.y", "x..y", "-x", "x-", "X", "é", "x y", ""]
+_WORDS = _words(
+    """onnx triton accuracy mrr Surge Drain Equal Exists NoSchedule NoExecute Interactive shared
+    0s 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999 1.000000 100 100.000001 -1 +1 1e3 .5 5.
+    16Mi 16Ti 10m 512 512.001 1Mi 64Gi 4Ti 0.0001 /a/b /a/../b /.a nvidia.com/gpu gpu A/b x.y x..y
+    -x x- X é 08.1.1.1 10.0.0.1:65536 *.a *.1 a.1 a:80""",
+    *("", "x y", "1\n", "a" * 40, "a" * 41, "a" * 64, "sha256:" + "0" * 64, "sha256:" + "A" * 64),
 )
 _PLAIN = st.one_of(
     st.none(),
@@ -131,12 +135,18 @@ _PLAIN = st.one_of(
     _WORDS,
     _MEASURE,
     st.lists(_URI_PARTS, max_size=6).map("".join),
-    st.sampled_from(["s3://b/k", "pvc://c/p", "https://h/p", "s3://b", "pvc://c", "s3://b/", "https://h"]),
+    st.sampled_from(
+        ["s3://b/k", "pvc://c/p", "https://h/p", "s3://b", "pvc://c", "s3://b/", "https://h"]
+    ),
 )
 VALUES = st.recursive(
     _PLAIN,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["name", "latency", "target", "cpu", "a", ""]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "latency", "target", "cpu", "a", ""]), inner, max_size=2
+        )
+    ),
     max_leaves=3,
 )
 

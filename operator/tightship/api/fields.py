@@ -195,9 +195,10 @@ def mapping(key: Reader[str], item: Reader[T], most: int) -> Reader[dict[str, T]
     def read(value: object, path: str) -> dict[str, T]:
         if not isinstance(value, Mapping):
             raise SpecError(f"{path}: must be an object")
-        if len(value) > most:
+        present = {name: part for name, part in value.items() if part is not None}
+        if len(present) > most:
             raise SpecError(f"{path}: must have at most {most} entries")
-        return {key(name, path): item(part, f"{path}.{name}") for name, part in value.items()}
+        return {key(name, path): item(part, f"{path}.{name}") for name, part in present.items()}
 
     return read
 

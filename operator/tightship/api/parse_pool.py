@@ -16,7 +16,14 @@ from tightship.api.fields import (
     text,
 )
 from tightship.api.objectives import class_latency, slo_class
-from tightship.api.uris import DNS_SUBDOMAIN, LABEL_VALUE, QUALIFIED_NAME, secret_name, store_uri
+from tightship.api.uris import (
+    DNS_SUBDOMAIN,
+    HOST,
+    LABEL_VALUE,
+    QUALIFIED_NAME,
+    secret_name,
+    store_uri,
+)
 from tightship.api.v1alpha1 import (
     AGENT_RESOURCES,
     Accelerator,
@@ -34,9 +41,7 @@ _LABEL_KEY = text(QUALIFIED_NAME, "a label key such as kubernetes.io/arch", 317)
 _LABEL_VALUE = text(LABEL_VALUE, "a label value", 63)
 _CORES = cpu("10m", "512")
 _MEMORY = memory("16Mi", "16Ti")
-_HOST = text(
-    r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?", "a host name, with :PORT where needed", 260
-)
+_HOST = text(HOST, "a host name, *.SUFFIX or an IPv4 address, with :PORT where needed", 260)
 _FOLDER = text(r"(/[-A-Za-z0-9_][-A-Za-z0-9._]*)+", "an absolute folder without . or .. parts", 256)
 
 

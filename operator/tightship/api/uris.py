@@ -10,12 +10,20 @@ DNS_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 QUALIFIED_NAME = rf"({DNS_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
 LABEL_VALUE = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 
-_BUCKET = r"s3://[A-Za-z0-9][-A-Za-z0-9._]{0,62}"
-_HOST = r"https://[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?"
+_PORT = (
+    r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+)
+_OCTET = r"(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_PART = r"[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?"
+HOST = rf"((\*\.)?({_PART}\.)*[a-z]([-a-z0-9]*[a-z0-9])?|{_OCTET}(\.{_OCTET}){{3}}){_PORT}"
+"""A name, *.SUFFIX for every name below it, or an IPv4 address in its usual form; :PORT."""
+
+_BUCKET = r"s3://[A-Za-z0-9][-A-Za-z0-9._]{1,62}"
+_HTTPS = rf"https://[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9])?{_PORT}"
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?"  # names a volume of the pod too
-_PATH = r"/[!-\[\]-~]+"  # printable ASCII but the backslash
-_SOURCE = re.compile(rf"({_BUCKET}|{_HOST}|{_CLAIM}){_PATH}")
-_STORE = re.compile(rf"({_BUCKET}|{_CLAIM})({_PATH})?")
+_PATH = r"(/[!-.0-\[\]-~]+)+/?"  # printable ASCII but the backslash
+_SOURCE = re.compile(rf"({_BUCKET}|{_HTTPS}|{_CLAIM}){_PATH}")
+_STORE = re.compile(rf"({_BUCKET}|{_CLAIM})({_PATH}|/)?")
 
 
 def source_uri(value: object, path: str) -> str:
@@ -74,6 +82,6 @@ def _uri(value: object, path: str, named: str, schemes: str) -> str:
             f"{path}: must not hold a query or fragment, since a signed address is a credential;"
             " put credentials into a Secret and name it in secretRef"
         )
-    if re.search(r"/\.\.?(/|$)", uri):
-        raise SpecError(f"{path}: must not hold . or .. as a part of its path")
+    if re.search(r"[^:]//|/\.\.?(/|$)", uri):
+        raise SpecError(f"{path}: must not hold an empty part, . or .. in its path")
     return uri

@@ -5,7 +5,6 @@ from typing import Any
 
 from tightship.api import names
 from tightship.api.quantity import cpu_text, memory_text
-from tightship.api.resolved import cpu_limit
 from tightship.api.v1alpha1 import Resources, ServerTemplate, Toleration
 from tightship.plan.actions import Owner
 
@@ -47,7 +46,7 @@ def resources(
     }
     limits = {"memory": memory_text(wanted.memory), "ephemeral-storage": memory_text(disk)}
     if wanted.cpu_limit is not None or limit_cpu:
-        limits["cpu"] = cpu_text(cpu_limit(wanted))
+        limits["cpu"] = cpu_text(wanted.cpu if wanted.cpu_limit is None else wanted.cpu_limit)
     if device:
         limits[device] = "1"
         requests[device] = "1"

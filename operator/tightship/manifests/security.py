@@ -4,9 +4,9 @@ import math
 
 from tightship.api import names
 from tightship.api.quantity import memory_text
-from tightship.api.resolved import model_memory
 from tightship.api.v1alpha1 import ServingPoolSpec
 from tightship.manifests.objects import Object
+from tightship.plan.packing import server_memory
 
 USER = 1000  # the user of the official Triton images and of ours
 PUBLISHER = 1001  # alone may write to the store: /proc of its process is closed to the others
@@ -96,7 +96,7 @@ def claim(name: str, claim_name: str) -> Object:
 
 def server_disk_bytes(pool: ServingPoolSpec) -> int:
     """Size of one server's volumes of models: all of them twice, during a change, and 1 GiB."""
-    return 2 * model_memory(pool) + 2**30
+    return 2 * server_memory(pool) + 2**30
 
 
 def drain_seconds(pool: ServingPoolSpec) -> int:

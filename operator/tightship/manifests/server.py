@@ -1,7 +1,6 @@
 """The servers of a pool: their Deployment, disruption budget and network policies."""
 
 from tightship.api import job, names
-from tightship.api.resolved import model_memory
 from tightship.api.uris import claim
 from tightship.api.v1alpha1 import ServingPoolSpec, UpdateStrategy
 from tightship.manifests import security
@@ -19,6 +18,7 @@ from tightship.manifests.objects import (
 )
 from tightship.manifests.security import SHARED_MEMORY, TEMPORARY
 from tightship.plan.actions import ApplyServers
+from tightship.plan.packing import server_memory
 
 SERVER = "server"
 MODELS = "/models"
@@ -142,7 +142,7 @@ def _agent(pool: str, spec: ServingPoolSpec) -> Object:
                 {
                     "TIGHTSHIP_STORE_URI": spec.store.uri,
                     "TIGHTSHIP_POOL": pool,
-                    "TIGHTSHIP_MEMORY_LIMIT": str(model_memory(spec)),
+                    "TIGHTSHIP_MEMORY_LIMIT": str(server_memory(spec)),
                     "TIGHTSHIP_ACCELERATOR": accelerator,
                     "HOME": TEMPORARY,
                 }
