@@ -173,28 +173,24 @@ class _Planner:
         )
 
     def _replicas(self, fleet: Fleet, placement: Placement) -> int:
-        """As many as wanted; fewer only when the Deployment is sure to delete empty servers.
+        """As many as wanted; fewer only when the Deployment is sure to delete spare servers.
 
         It deletes pods that are not ready first, then those of the lowest deletion cost. So all
-        pods must be ready, and all but the empty ones marked as holding something.
+        pods must be ready, and all but the spare ones seen to be marked as holding something.
         """
         wanted, deployment = placement.wanted_servers, self._snapshot.deployment
         if deployment is None or wanted >= deployment.replicas:
             return wanted
-        holding = [v for v in fleet.views if v.fact.deletion_cost == COST_HOLDING]
-        rest = [v for v in fleet.views if v.fact.deletion_cost != COST_HOLDING]
-        sure = (
-            not fleet.rolling
-            and len(fleet.views) == deployment.replicas
-            and all(v.fact.ready for v in fleet.views)
-            and all(v.empty for v in rest)
-            and len(holding) + len(rest) == deployment.replicas
-        )
-        return (
-            deployment.replicas - min(len(rest), deployment.replicas - wanted)
-            if sure
-            else (deployment.replicas)
-        )
+        used = {name for servers in placement.servers.values() for name in servers}
+        spare = [v for v in fleet.views if v.empty and v.name not in used]
+        spare = [v for v in spare if v.fact.deletion_cost != COST_HOLDING]
+        marked = sum(v.fact.deletion_cost == COST_HOLDING for v in fleet.views)
+        ready = sum(v.fact.ready for v in fleet.views)
+        if fleet.rolling or not (ready == len(fleet.views) == deployment.replicas):
+            return deployment.replicas
+        if marked + len(spare) < len(fleet.views):
+            return deployment.replicas
+        return max(wanted, deployment.replicas - len(spare))
 
     def _services(self, invalid: Mapping[str, Condition]) -> Iterator[Action]:
         for model in self._snapshot.models:
@@ -258,42 +254,6 @@ def _waiting(fleet: Fleet) -> str | None:
 
 
 def _tell_model(model: ModelFact, status: Mapping[str, Any]) -> Iterator[Action]:
-    if status == model.status:
-        return
-    yield ApplyModelStatus(model=model.name, uid=model.uid, status=status)
-    yield from tell(_owner(model), model.status, status, MODEL_TOPICS)
-
-
-def _tell_pool(
-    self, fleet: Fleet, steps: Steps, placement: Placement, targets: list[Target]
-) -> Iterator[Action]:
-    stuck = frozenset(placement.shortages) | steps.failing
-    status = pool_status(
-        self._pool,
-        fleet,
-        steps,
-        desired=placement.wanted_servers,
-        models=len(targets),
-        stuck=stuck,
-        revision=inputs.server_revision(self._spec),
-        now=self._snapshot.now,
-    )
-    yield from _tell_pool(self._snapshot, self._pool, status)
-
-
-def _owner(model: ModelFact) -> Owner:
-    return Owner(kind=names.OPTIMIZED_MODEL, name=model.name, uid=model.uid)
-
-
-def _waiting(fleet: Fleet) -> str | None:
-    return next((v.fact.waiting for v in fleet.views if v.fact.waiting), None)
-
-
-def _tell_model(
-    subject: Subject, fleet: Fleet | None, pool: ServingPoolSpec | None, now: float
-) -> Iterator[Action]:
-    model = subject.model
-    status = model_status(subject, fleet, pool, now)
     if status == model.status:
         return
     yield ApplyModelStatus(model=model.name, uid=model.uid, status=status)
