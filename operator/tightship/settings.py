@@ -32,7 +32,7 @@ class Settings:
 
 
 def parse(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from flags, then environment, then defaults. A wrong value ends the program with a sentence."""
+    """Settings from flags, then environment, then defaults; a wrong value ends the program."""
     parser = _parser(environ)
     found = parser.parse_args(arguments)
     if found.lease_duration < 5:  # noqa: PLR2004 (said in the sentence)

@@ -118,7 +118,7 @@ class Executor:
         except (KubeError, AgentError, TakenError) as error:
             await self._failed(pool, action, error)
             return Result(action, None, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (a defect of one action must not stop the rest)
             _log.exception("an action broke", extra={"pool": pool, "action": type(action).__name__})
             self._count(action, error)
             return Result(action, None, error)
@@ -285,19 +285,21 @@ class Executor:
         self._do.memory.remember(pool, _key(action), action, references)
 
 
-_NAMED_BY = ("model", "server", "name", "inputs", "key")
+_NAMED_BY = ("model", "server", "name")
 
 
 def _key(action: Action) -> Hashable:
     """What an action is about: a later action of the same key replaces an earlier one."""
-    if isinstance(action, actions.ApplyIntakeJob):
-        return type(action), action.inputs
-    if isinstance(action, actions.ApplyConvertJob):
-        return type(action), action.key
     return type(action), _subject(action)
 
 
 def _subject(action: Action) -> str:
+    if isinstance(action, actions.ApplyIntakeJob):
+        return names.intake_job_name(action.inputs)
+    if isinstance(action, actions.ApplyConvertJob):
+        return names.convert_job_name(action.key)
+    if isinstance(action, actions.RecordEvent):
+        return action.regarding.name
     found = next((getattr(action, name) for name in _NAMED_BY if hasattr(action, name)), None)
     return str(found if found is not None else getattr(action, "pool", ""))
 

@@ -1,4 +1,4 @@
-"""The pool's own certificate, agent token and Triton key: made once, renewed in time, read by name."""
+"""The pool's certificate, agent token and Triton key: made once, renewed in time, read by name."""
 
 import base64
 import datetime as dt
@@ -87,7 +87,7 @@ class CertificateBook:
         self._known.pop(pool, None)
 
     async def ensure(self, pool: PoolKey, owner: Owner) -> bool:
-        """Make the Secret, or renew its certificate when little time is left; whether one was written.
+        """Make the Secret, or renew its certificate in time; whether something was written.
 
         Two operators that do this at once end with one of the two Secrets.
 
@@ -106,8 +106,8 @@ class CertificateBook:
             return False
         if not _ours(live):
             raise ConflictError(
-                f"Secret {names.agent_secret_name(pool[1])} exists and was not made by the operator;"
-                " delete or rename it"
+                f"Secret {names.agent_secret_name(pool[1])} exists and was not made by the"
+                " operator; delete or rename it"
             )
         return await self._renew(pool, owner, live)
 
@@ -168,7 +168,7 @@ def new_data(server_name: str, now: float) -> dict[str, str]:
 
 
 def _kept(live: Object) -> dict[str, str]:
-    """What a renewal leaves as it is: the keys, so that nothing has to restart; the old certificate."""
+    """What a renewal leaves: the keys, so that nothing has to restart, and the old certificate."""
     data = _decoded(live)
     kept = {name: data[name] for name in (TOKEN, TRITON_KEY) if data.get(name)}
     return kept | ({PREVIOUS: data[CERTIFICATE]} if data.get(CERTIFICATE) else {})
@@ -201,7 +201,7 @@ def _decoded(secret: Object) -> dict[str, str]:
 
 
 def _read(secret: Object) -> Credentials | None:
-    """The credentials of a Secret; None when a part is missing or broken, so that it is made anew."""
+    """The credentials of a Secret; None when a part is missing or broken: it is made anew."""
     try:
         data = _decoded(secret)
         certificate = x509.load_pem_x509_certificate(data[CERTIFICATE].encode())

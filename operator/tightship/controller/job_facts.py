@@ -117,7 +117,7 @@ def _answers(pod: _Object) -> Iterator[tuple[str, _Object]]:
 
 
 def _result(kind: JobKind, answers: Sequence[tuple[str, _Object]]) -> IntakeResult | Summary | None:
-    """The main container's result; None when it cannot be read, which the plan treats as missing."""
+    """The main container's result; None when there is none that can be read."""
     for name, answer in answers:
         if name == _MAIN[kind] and isinstance(answer.get("result"), Mapping):
             try:

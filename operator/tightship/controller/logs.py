@@ -13,7 +13,7 @@ _KOPF_FIELDS = frozenset({"k8s_skip", "k8s_ref", "settings"})
 _SECRETS = (
     re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(
-        r"(?i)\b(password|token|secret|api[-_]?key|authorization|tightship-key)\b(\W{1,4})([^\s\"',}&]{4,})"
+        r"(?i)\b(password|token|secret|api[-_]?key|authorization|tightship-key)(\W?\s?[:=]\W{0,2})([^\s\"',}&]{4,})"
     ),
     re.compile(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL

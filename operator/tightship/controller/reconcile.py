@@ -19,7 +19,7 @@ Decide = Callable[[Snapshot], Plan]
 
 
 class Reconciler:
-    """Brings pools from what is to what is wanted. Holds no state that matters: a restart is free."""
+    """Brings pools from what is to what is wanted. No state in it matters: a restart is free."""
 
     def __init__(self, hands: Hands, decide: Decide) -> None:
         self._do = hands
@@ -82,9 +82,9 @@ class Reconciler:
 def _again(plan: Plan, snapshot: Snapshot, results: Sequence[Result]) -> float | None:
     known = {service.name for service in snapshot.services if not service.ours}
     wishes = [plan.requeue_after, RECHECK_SECONDS if known else None]
-    for result in results:
-        if result.outcome is Outcome.NOT_OURS and getattr(result.action, "model", "") not in known:
-            wishes.append(0.0)  # news for the plan, and no watch will tell
+    found = {getattr(r.action, "model", "") for r in results if r.outcome is Outcome.NOT_OURS}
+    if found - known:
+        wishes.append(0.0)  # news for the plan, and no watch will tell
     return min((wish for wish in wishes if wish is not None), default=None)
 
 

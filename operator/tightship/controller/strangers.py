@@ -13,7 +13,7 @@ RECHECK_SECONDS = 30.0
 
 
 class Strangers:
-    """What attempts to apply have found. Services of others are not watched, so they are asked for."""
+    """What attempts to apply have found. Services of others are not watched but asked for."""
 
     def __init__(
         self, client: Client, store: Store, *, clock: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""The life of the operator's process: lead while the Lease is held, answer probes, leave in order."""
+"""The life of the operator's process: lead while the Lease is held, answer probes, leave."""
 
 import asyncio
 import logging

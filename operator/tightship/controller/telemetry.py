@@ -1,4 +1,4 @@
-"""The operator's Prometheus metrics. Labels are bounded: kinds, verbs, reasons, pools; never models."""
+"""The operator's Prometheus metrics. Labels are bounded: kinds, verbs, reasons, pools."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,9 +8,9 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    GCCollector,
     Histogram,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 
@@ -25,9 +25,9 @@ class Telemetry:
     """All metrics of one process, in a registry of its own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
         self._depth = self._gauge("queue_depth", "Pools that wait to be reconciled")
         self.leader = self._gauge("leader", "1 while this process leads")
         self.reconcile_seconds = self._histogram("reconcile_seconds", "One pass over one pool")

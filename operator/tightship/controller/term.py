@@ -1,4 +1,4 @@
-"""One term of leadership: store, queue, watch and workers, made at its begin and dropped at its end."""
+"""One term of leadership: store, queue, watch and workers, dropped at its end."""
 
 import asyncio
 import logging

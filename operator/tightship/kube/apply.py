@@ -1,4 +1,4 @@
-"""Writing wanted objects: nothing is sent when nothing differs, and no stranger's object is taken."""
+"""Writing wanted objects: nothing is sent when nothing differs, no stranger's object is taken."""
 
 import hashlib
 import json
@@ -187,7 +187,7 @@ class Applier:
         return await self.apply(wanted)
 
     async def _share(self, entry: Entry, wanted: Object) -> Outcome:
-        """Make a Job's owners as wanted. Its name is a hash of its work, so the rest never changes."""
+        """Make a Job's owners as wanted. Its name is a hash of its work: the rest never changes."""
         await self.set_owners(entry, wanted["metadata"]["ownerReferences"])
         return Outcome.WRITTEN
 

@@ -1,4 +1,4 @@
-"""Requests to the Kubernetes API as JSON: typed by kind, errors translated, writes bounded and fenced."""
+"""Requests to the Kubernetes API as JSON: errors translated, writes bounded and fenced."""
 
 import json
 import time
@@ -28,7 +28,7 @@ Record = Callable[[str, Resource, str, float], None]
 
 
 class Client:
-    """Speaks for one process. Reads are free; a write waits for the bucket and asks for allowance."""
+    """Speaks for one process. Reads are free; a write waits for the bucket and for allowance."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class Client:
         content_type: str = MERGE,
         subresource: str | None = None,
     ) -> Object:
-        """Merge `changes` into an object; a `metadata.uid` or `resourceVersion` in it is a precondition."""
+        """Merge `changes` into an object; its `uid` and `resourceVersion` are preconditions."""
         path = resource.path(namespace, name, subresource)
         query = {"fieldManager": manager}
         return await self._write("patch", resource, path, query, dict(changes), content_type)

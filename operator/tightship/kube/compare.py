@@ -62,7 +62,7 @@ def _vanishes(key: str, wanted: object) -> bool:
     """Whether the server leaves a field with this value out (Go's omitempty)."""
     if wanted is False:
         return key not in _KEPT_FALSE
-    return wanted is None or wanted == "" or wanted == [] or wanted == {}
+    return wanted is None or wanted in ("", [], {})
 
 
 def _list_contains(live: Sequence[Any], wanted: Sequence[Any], *, quantity: bool) -> bool:

@@ -1,7 +1,6 @@
 """Where the API server is and how we prove who we are: in-cluster account or kubeconfig."""
 
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,7 +58,7 @@ class Connection:
 
     async def headers(self) -> dict[str, str]:
         """The Authorization header, with a token that is fresh now."""
-        settings: Mapping[str, Any] = await self.configuration.auth_settings()
+        settings = await self.configuration.auth_settings()
         return {
             str(auth["key"]): str(auth["value"])
             for auth in settings.values()

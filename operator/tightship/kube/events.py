@@ -101,4 +101,4 @@ class Events:
 
 
 def _digest(uid: str, reason: str, message: str) -> str:
-    return hashlib.sha256("\0".join((uid, reason, message)).encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{uid}\0{reason}\0{message}".encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Leadership by a coordination.k8s.io Lease: one operator writes, and only while enough lease is left."""
+"""Leadership by a Lease: one operator writes, and only while enough of its lease is left."""
 
 import asyncio
 import datetime as dt
@@ -107,7 +107,7 @@ class Lease:
         return Fence(self._transitions, self._counter)
 
     def outbid(self, fence: Fence) -> None:
-        """An agent holds a greater fence (the Lease was deleted once): pass it with the next renewal."""
+        """An agent holds a greater fence, from before a deletion of the Lease: pass it soon."""
         if fence.transitions > self._transitions:
             self._bid = max(self._bid, fence.transitions + 1)
         elif fence.transitions == self._transitions:
@@ -115,7 +115,7 @@ class Lease:
 
     async def acquire(self) -> None:
         """Return as soon as this process leads."""
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 (asks the API server, not this process)
             await asyncio.sleep(self._times.retry * (0.8 + 0.4 * random.random()))  # noqa: S311
 
     async def hold(self) -> None:

@@ -1,4 +1,4 @@
-"""Work to do, by key: equal keys become one, a key is never worked on twice at once, failures back off."""
+"""Work to do, by key: equal keys become one, none is worked on twice at once, failures back off."""
 
 import asyncio
 import logging
@@ -74,7 +74,7 @@ class Queue(Generic[K]):
             timer.cancel()
 
     def backoff(self, key: K) -> float:
-        """The pause after the failures of a key so far: doubling, capped, between half and whole."""
+        """The pause after a key's failures so far: doubling, capped, between half and whole."""
         steps = min(self._failures.get(key, 0), _BACKOFF_STEPS)
         whole = min(_BACKOFF_MAX, _BACKOFF_FIRST * 2.0**steps)
         return whole * (0.5 + 0.5 * self._jitter())
@@ -98,7 +98,7 @@ class Queue(Generic[K]):
         except WorkError as error:
             _log.warning("tried again: %s", error, extra=self._retry(key))
             return
-        except Exception:
+        except Exception:  # noqa: BLE001 (a defect of one key must not stop the others)
             _log.exception("the work failed; it is tried again", extra=self._retry(key))
             return
         self._failures.pop(key, None)

@@ -27,7 +27,7 @@ class Resource:
     def path(
         self, namespace: str | None, name: str | None = None, subresource: str | None = None
     ) -> str:
-        """Path of the collection (of one namespace, or of all), of one object or its subresource."""
+        """Path of a collection (of one namespace or of all), an object or its subresource."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{namespace}" if namespace else ""
         return f"{root}{scope}/{self.plural}" + "".join(
