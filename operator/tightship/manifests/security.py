@@ -105,12 +105,17 @@ def drain_seconds(pool: ServingPoolSpec) -> int:
 
 
 def _common_flags(pool: ServingPoolSpec, repository: str) -> list[str]:
+    """Flags of every Triton.
+
+    Readiness is not strict: else a server is unready for the clients of all models while one model
+    loads, and for good when one cannot be loaded.
+    """
     backends = pool.server.backend_directory
     return [
         f"--model-repository={repository}",
         "--model-control-mode=explicit",
         "--disable-auto-complete-config",
-        "--strict-readiness=true",
+        "--strict-readiness=false",
         "--allow-sagemaker=false",
         "--allow-vertex-ai=false",
         "--metrics-config=summary_latencies=true",

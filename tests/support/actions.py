@@ -1,0 +1,64 @@
+"""Actions for tests of what they are rendered to: one pool with everything, one with nothing."""
+
+from tests.support import documents
+
+from tightship.api.parse import parse_model, parse_pool
+from tightship.plan.actions import (
+    ApplyConvertJob,
+    ApplyIntakeJob,
+    ApplyModelService,
+    ApplyServers,
+    Owner,
+)
+
+NAMESPACE = "search"
+POOL = Owner(kind="ServingPool", name="shared", uid="00000000-0000-0000-0000-000000000001")
+MODELS = tuple(
+    Owner(kind="OptimizedModel", name=name, uid=f"00000000-0000-0000-0000-00000000000{number}")
+    for number, name in ((3, "intent"), (2, "intent-copy"))
+)
+FULL = (parse_model(documents.FULL_MODEL), parse_pool(documents.FULL_POOL))
+MINIMAL = (parse_model(documents.MINIMAL_MODEL), parse_pool(documents.MINIMAL_POOL))
+
+
+def servers(*, full: bool) -> ApplyServers:
+    pool = (FULL if full else MINIMAL)[1]
+    return ApplyServers(
+        pool="shared",
+        owner=POOL,
+        spec=pool,
+        replicas=2,
+        revision="3fa9c1d2e4",
+        reason="2 servers are needed",
+    )
+
+
+def service() -> ApplyModelService:
+    return ApplyModelService(model="intent", pool="shared", owner=MODELS[0], reason="routed")
+
+
+def intake(*, full: bool) -> ApplyIntakeJob:
+    model, pool = FULL if full else MINIMAL
+    return ApplyIntakeJob(
+        inputs=("1a" if full else "6f") * 32,
+        owners=MODELS,
+        pool="shared",
+        pool_spec=pool,
+        model_spec=model,
+        reason="its bytes are not known",
+    )
+
+
+def convert(*, full: bool) -> ApplyConvertJob:
+    model, pool = FULL if full else MINIMAL
+    return ApplyConvertJob(
+        key=("2b" if full else "70") * 32,
+        owners=MODELS if full else MODELS[:1],
+        pool="shared",
+        pool_spec=pool,
+        model_spec=model,
+        source_digest="3c" * 32,
+        calibration_digest="4d" * 32 if full else None,
+        evaluation_digest="5e" * 32 if full else None,
+        reason="nothing of this KEY is in the store",
+    )

@@ -1,0 +1,59 @@
+"""Each action is rendered to exactly the YAML beside this file.
+
+A change of a server's pod template replaces every server of every pool at the next upgrade of the
+operator, so it must be seen in review. `python -m tests.unit.manifests.test_golden` writes the
+files anew.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support import actions
+
+from tightship.manifests.job import convert_job, intake_job
+from tightship.manifests.server import server_objects
+from tightship.manifests.service import model_service
+
+_GOLDEN = Path(__file__).parent / "golden"
+_Objects = list[dict[str, Any]]
+
+CASES: dict[str, Callable[[], _Objects]] = {
+    "servers-minimal": lambda: server_objects(actions.servers(full=False), actions.NAMESPACE),
+    "servers-full": lambda: server_objects(actions.servers(full=True), actions.NAMESPACE),
+    "intake-minimal": lambda: [intake_job(actions.intake(full=False), actions.NAMESPACE)],
+    "intake-full": lambda: [intake_job(actions.intake(full=True), actions.NAMESPACE)],
+    "convert-minimal": lambda: [convert_job(actions.convert(full=False), actions.NAMESPACE)],
+    "convert-full": lambda: [convert_job(actions.convert(full=True), actions.NAMESPACE)],
+    "service": lambda: [model_service(actions.service(), actions.NAMESPACE)],
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 (yaml's own signature)
+        return True
+
+
+def _text(objects: _Objects) -> str:
+    return yaml.dump_all(objects, Dumper=_Dumper, sort_keys=False, width=10_000)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_action_is_rendered_to_its_golden_file(name: str) -> None:
+    assert _text(CASES[name]()) == (_GOLDEN / f"{name}.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_rendering_is_deterministic(name: str) -> None:
+    assert CASES[name]() == CASES[name]()
+
+
+def test_every_golden_file_has_its_case() -> None:
+    assert {path.stem for path in _GOLDEN.iterdir()} == set(CASES)
+
+
+if __name__ == "__main__":
+    for case, render in CASES.items():
+        (_GOLDEN / f"{case}.yaml").write_text(_text(render()))
