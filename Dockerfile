@@ -6,24 +6,16 @@ ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 FROM ${BASE_IMAGE} AS base
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates libpython3.11 libstdc++6 >/dev/null \
- && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf /var/cache/ldconfig
+ && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
+# ONNX Runtime sends usage data to its makers unless told not to.
+ENV ORT_DISABLE_TELEMETRY=1
 
 FROM base AS build
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >/dev/null
 COPY requirements/uv.txt /requirements/
-RUN python3 -m venv --without-pip /opt/venv \
- && python3 -m venv /opt/uv \
- && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes -r /requirements/uv.txt
-ENV UV_NO_CACHE=1 UV_NATIVE_TLS=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1
-
-FROM build AS operator-packages
-COPY requirements/operator.txt /requirements/
-RUN /opt/uv/bin/uv pip install --quiet --python /opt/venv --require-hashes -r /requirements/operator.txt
-
-FROM build AS converter-packages
-COPY requirements/converter.txt /requirements/
-RUN /opt/uv/bin/uv pip install --quiet --python /opt/venv --require-hashes -r /requirements/converter.txt
+RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --quiet --no-cache-dir --require-hashes -r /requirements/uv.txt
+COPY --chmod=755 images/install /opt/uv/install
 
 FROM build AS code
 COPY operator/tightship /opt/tightship/tightship
@@ -33,23 +25,28 @@ RUN python3 -m compileall -q /opt/tightship/tightship
 FROM base AS python
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 >/dev/null \
- && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf /var/cache/ldconfig
+ && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*
+RUN python3 -m venv --without-pip /opt/venv
 ENV PATH=/opt/tightship/bin:/opt/venv/bin:/usr/bin:/bin PYTHONPATH=/opt/tightship PYTHONUNBUFFERED=1
-USER 1000:1000
 ENTRYPOINT ["tightship"]
 
+# The packages are installed in the image's own line, not copied into it: a build engine reads what it copies, each time.
 FROM python AS operator
-COPY --from=operator-packages /opt/venv /opt/venv
+COPY requirements/operator.txt /opt/venv-requirements.txt
+RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install --python /opt/venv -r /opt/venv-requirements.txt
 COPY --from=code /opt/tightship /opt/tightship
+USER 1000:1000
 
 FROM python AS converter
-COPY --from=converter-packages /opt/venv /opt/venv
+COPY requirements/converter.txt /opt/venv-requirements.txt
+RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install --python /opt/venv -r /opt/venv-requirements.txt
 COPY --from=code /opt/tightship /opt/tightship
+USER 1000:1000
 
 # A real Triton from a Python wheel, for CI and laptops. GPU pools use NVIDIA's own image: the folders are the same.
 FROM build AS triton-packages
 COPY requirements/triton.txt /requirements/
-RUN /opt/uv/bin/uv pip install --quiet --python /usr/bin/python3 --target /opt/triton --no-deps --require-hashes -r /requirements/triton.txt
+RUN /opt/uv/install --python /usr/bin/python3 --target /opt/triton --no-deps -r /requirements/triton.txt
 COPY images/triton-cpu /images/triton-cpu
 RUN python3 /images/triton-cpu/assemble.py /opt/triton && python3 -m compileall -q /opt/triton/pytriton/tritonserver/backends
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 CTR = ["podman", "exec", "-i"]
 
@@ -19,32 +20,39 @@ def ctr(node: str, *arguments: str) -> list[str]:
     return [*CTR, node, "ctr", "--namespace", "k8s.io", *arguments]
 
 
-def named_index(layout: Path, image: str) -> bytes:
-    """The layout's index with the name under which containerd shall know the image."""
-    index = json.loads((layout / "index.json").read_text())
-    (manifest,) = index["manifests"]
-    manifest["annotations"] = {"io.containerd.image.name": image}
-    return json.dumps(index).encode()
+def blob(layout: Path, digest: str) -> Path:
+    """The file of a blob by its digest."""
+    return layout / "blobs" / digest.replace(":", "/")
+
+
+def manifest_of(layout: Path, image: str) -> dict[str, Any]:
+    """The index entry of the image, under the name by which containerd shall know it."""
+    reference = image.rpartition("/")[2]
+    for entry in json.loads((layout / "index.json").read_text())["manifests"]:
+        if entry["annotations"]["org.opencontainers.image.ref.name"] == reference:
+            return {**entry, "annotations": {"io.containerd.image.name": image}}
+    sys.exit(f"tightship: {layout} holds no image {reference}")
 
 
 def send(layout: Path, image: str, node: str) -> None:
     """Import the image on the node; a layer that the node holds is left out of the stream."""
-    content = subprocess.run(
+    entry = manifest_of(layout, image)
+    manifest = json.loads(blob(layout, entry["digest"]).read_text())
+    parts = [entry, manifest["config"], *manifest["layers"]]
+    there = subprocess.run(
         ctr(node, "content", "ls", "-q"), check=True, capture_output=True, text=True
-    )
-    there = {digest.removeprefix("sha256:") for digest in content.stdout.split()}
-    missing = [blob for blob in (layout / "blobs" / "sha256").iterdir() if blob.name not in there]
+    ).stdout.split()
     importing = subprocess.Popen(
         ctr(node, "images", "import", "-"), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
     with importing, tarfile.open(fileobj=importing.stdin, mode="w|") as stream:
-        index = named_index(layout, image)
-        entry = tarfile.TarInfo("index.json")
-        entry.size = len(index)
-        stream.addfile(entry, io.BytesIO(index))
+        index = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+        header = tarfile.TarInfo("index.json")
+        header.size = len(index)
+        stream.addfile(header, io.BytesIO(index))
         stream.add(layout / "oci-layout", "oci-layout")
-        for blob in missing:
-            stream.add(blob, f"blobs/sha256/{blob.name}")
+        for digest in {part["digest"] for part in parts} - set(there):
+            stream.add(blob(layout, digest), f"blobs/{digest.replace(':', '/')}")
     if importing.returncode:
         sys.exit(f"tightship: {node} did not take {image}")
 

@@ -56,12 +56,13 @@ def installed() -> Path:
 
 def environment() -> dict[str, str]:
     """Where the server's Python processes find the interpreter library of this Python's version."""
+    quiet = {"ORT_DISABLE_TELEMETRY": "1"}
     library = f"libpython{_PYTHON}.so.1.0"
     if ctypes.util.find_library(f"python{_PYTHON}"):
-        return {"PATH": "/usr/local/bin:/usr/bin:/bin"}
+        return {**quiet, "PATH": "/usr/local/bin:/usr/bin:/bin"}
     folder = str(sysconfig.get_config_var("LIBDIR"))
     if (Path(folder) / library).exists():
-        return {"LD_LIBRARY_PATH": folder, "PATH": f"{sys.base_prefix}/bin:/usr/bin:/bin"}
+        return {**quiet, "LD_LIBRARY_PATH": folder, "PATH": f"{sys.base_prefix}/bin:/usr/bin:/bin"}
     raise RuntimeError(f"{library} is missing: run `apt-get install libpython{_PYTHON}`")
 
 

@@ -5,10 +5,10 @@ all_images=(operator converter triton-cpu store)
 
 # image_sources NAME: the files that decide the image's content, relative to the repository.
 image_sources() {
-  printf '%s\n' Dockerfile
+  printf '%s\n' Dockerfile images/install
   case $1 in
-    operator) printf '%s\n' requirements/operator.txt operator ;;
-    converter) printf '%s\n' requirements/operator.txt requirements/converter.txt operator ;;
+    operator) printf '%s\n' requirements/operator.txt images/operator operator ;;
+    converter) printf '%s\n' requirements/converter.txt images/operator operator ;;
     triton-cpu) printf '%s\n' requirements/triton.txt images/triton-cpu ;;
     store) printf '%s\n' tests/cluster/versions.env ;;
     *) die "no image named '$1'; known: ${all_images[*]}" ;;
@@ -60,10 +60,10 @@ send_image() {
   fi
 }
 
+# One layout in the cache holds every layer once, so that only new layers are written to it too.
 send_missing_layers() {
-  local layout
-  layout=$(mktemp -d "$cache/layout-XXXXXX")
-  podman save --quiet --format oci-dir --uncompressed --output "$layout/image" "$1"
-  for node in "${@:2}"; do python3 "$here/send_image.py" "$layout/image" "$1" "$node"; done
-  rm -rf "$layout"
+  local layout=$cache/layers name=${1##*/}
+  need_packages skopeo=skopeo
+  locked layers skopeo copy --quiet --dest-oci-accept-uncompressed-layers "containers-storage:$1" "oci:$layout:$name" 2>"$state/load.log"
+  for node in "${@:2}"; do python3 "$here/send_image.py" "$layout" "$1" "$node"; done
 }

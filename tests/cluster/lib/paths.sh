@@ -28,5 +28,5 @@ locked() {
 
 # content FILE...: twelve digits of a hash over names and contents of files and folders, relative to the repository.
 content() {
-  (cd "$repository" && find "$@" -type f ! -name '*.pyc' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
+  (cd "$repository" && find "$@" -type f ! -name '*.pyc' ! -path '*/.*' ! -path '*.egg-info/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
 }
