@@ -45,8 +45,8 @@ def _contains(live: object, wanted: object, *, quantity: bool) -> bool:
         return isinstance(live, Mapping) and all(
             _holds(live, key, value, quantity=quantity) for key, value in wanted.items()
         )
-    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
-        return isinstance(live, Sequence) and _list_contains(live, wanted, quantity=quantity)
+    if isinstance(wanted, list):
+        return isinstance(live, list) and _list_contains(live, wanted, quantity=quantity)
     if isinstance(live, bool) or isinstance(wanted, bool):
         return live is wanted
     return live == wanted or (quantity and _same_quantity(live, wanted))
