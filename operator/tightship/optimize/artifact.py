@@ -1,0 +1,82 @@
+"""Writes the artifact's folder as docs/reference/artifact.md describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tightship.api.artifact import MANIFEST, MANIFEST_SCHEMA, Summary
+from tightship.optimize import report
+from tightship.optimize.conversion import Conversion
+
+SUMMARY = "summary"
+
+
+def write(conversion: Conversion, folder: Path) -> Summary | None:
+    """Fill the folder anew; returns the summary, or None when the model was not proven in Triton.
+
+    The manifest carries the summary without the manifest's own digest, so that a later Job for
+    the same KEY can answer from the store alone.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "model" / "1").mkdir(parents=True)
+    chosen = conversion.chosen
+    model = chosen.file if chosen and chosen.file else conversion.original
+    shutil.copyfile(model, folder / "model" / "1" / "model.onnx")
+    (folder / "model" / "config.pbtxt").write_text(conversion.config.text)
+    _write_json(folder / "report.json", report.report(conversion))
+    outcome = conversion.outcome
+    if outcome is None:
+        return None
+    np.savez(folder / "golden.npz", **outcome.golden)
+    (folder / "profile.json").write_text(outcome.profile.to_json())
+    unsigned = report.summary(conversion, "").to_json()
+    rtol, atol = outcome.tolerance
+    manifest = {
+        "schema": MANIFEST_SCHEMA,
+        "key": conversion.request.key,
+        "variant": unsigned["variant"],
+        "files": listing(folder),
+        "golden": {"rtol": rtol, "atol": atol, "agreement": 1.0},
+        SUMMARY: unsigned,
+    }
+    _write_json(folder / MANIFEST, manifest)
+    return report.summary(conversion, digest((folder / MANIFEST).read_bytes()))
+
+
+def stored_summary(manifest: bytes) -> Summary:
+    """The summary of a published artifact.
+
+    Raises:
+        ValueError: the manifest has none.
+    """
+    content = json.loads(manifest)
+    if not isinstance(content, dict) or not isinstance(content.get(SUMMARY), dict):
+        raise ValueError("the manifest holds no summary")
+    return Summary.from_json({**content[SUMMARY], "digest": digest(manifest)})
+
+
+def digest(manifest: bytes) -> str:
+    """The artifact's digest."""
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def listing(folder: Path) -> dict[str, dict[str, Any]]:
+    """sha256 and size of every file below the folder, the manifest apart."""
+    found = {}
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = file.relative_to(folder).as_posix()
+        if name != MANIFEST:
+            with file.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            found[name] = {"sha256": sha256, "bytes": file.stat().st_size}
+    return found
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")

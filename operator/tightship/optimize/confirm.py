@@ -1,0 +1,299 @@
+"""Proof in the real Triton: the model loads, answers as in the evaluation, and is faster there too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from tightship.api.agent import ServingConfig
+from tightship.optimize import metric, runtime, selection
+from tightship.optimize.budget import Budget
+from tightship.optimize.contract import Contract
+from tightship.optimize.data import Dataset
+from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.runtime import Outputs
+from tightship.triton import config_pbtxt, profiler
+from tightship.triton.client import Prepared, TritonClient, prepared
+from tightship.triton.errors import TritonError, TritonUnreachableError
+from tightship.triton.profile import Profile
+from tightship.triton.repository import Repository
+
+ORIGINAL = "tightship-original"
+CANDIDATE = "tightship-candidate"
+_START_SECONDS = 180.0
+_POLL_SECONDS = 0.2
+_REQUEST_SECONDS = 120.0
+_WARM_UP = 20
+_COSINE_SAME = 0.999
+_UNLIKE_SHARE = 0.001  # of the samples may round to another class between two runs
+_BATCHES = (1, 4, 16)
+_CONCURRENCY = 4
+_POINT_REQUESTS = 60  # warm-up and least number of requests of one point of the profile
+
+
+class UnconfirmedError(Exception):
+    """A model is not what the evaluation saw, or Triton does not take it; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """A candidate against the original through Triton, batch 1, one client. Seconds and shares."""
+
+    speedup: float
+    noise: float
+    p50_before: float
+    p50: float
+    percentile_before: float
+    percentile: float
+    requests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """That Triton gives the evaluation's answers: the share of samples that agree, largest gap."""
+
+    samples: int
+    agreeing: float
+    max_abs: float
+
+
+class Stand:
+    """The Triton beside, its model repository, and how this model is asked."""
+
+    def __init__(
+        self, client: TritonClient, repository: Path, contract: Contract, config: str, budget: Budget
+    ) -> None:
+        repository.mkdir(parents=True, exist_ok=True)
+        self.client = client
+        self._repository = Repository(repository)
+        self._contract = contract
+        self._config = config
+        self._budget = budget
+
+    async def ready(self) -> str:
+        """Wait for Triton; returns its version.
+
+        Raises:
+            RefusalError: it does not come up.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _START_SECONDS
+        while not await self.client.live():
+            if loop.time() > end:
+                raise RefusalError(
+                    Reason.TRITON_FAILED,
+                    f"The Triton beside the converter did not answer within {_START_SECONDS:g} s. "
+                    "Look at the container 'triton' of the Job's pod.",
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+        return await self.client.server_version()
+
+    async def load(self, name: str, model: Path) -> None:
+        """Put a model file into the repository under a name and load it.
+
+        Raises:
+            UnconfirmedError: Triton does not take it.
+        """
+        files = model.parent / f"{model.stem}-served"
+        files.mkdir(exist_ok=True)
+        target = files / "model.onnx"
+        target.unlink(missing_ok=True)
+        target.hardlink_to(model)
+        text = config_pbtxt.effective_config(
+            config_pbtxt.without_cache(self._config), name, ServingConfig(dynamic_batching=False)
+        )
+        self._repository.publish(name, model.parent.name, files=files, config=text)
+        try:
+            await self.client.load(name)
+        except TritonUnreachableError:
+            raise
+        except TritonError as error:
+            raise UnconfirmedError(f"Triton does not load it: {error}") from error
+
+    async def drop(self, *names: str) -> None:
+        """Unload models and take them out of the repository."""
+        known = {entry.name for entry in await self.client.index()}
+        for name in names:
+            if name in known:
+                await profiler.unload_and_wait(self.client, name)
+            self._repository.withdraw(name)
+
+    async def answers(self, name: str, dataset: Dataset, batch: int | None = None) -> Outputs:
+        """Triton's answers, asked in the same batches as the evaluation unless another is given.
+
+        Raises:
+            UnconfirmedError: Triton refuses a request.
+        """
+        parts: dict[str, list[np.ndarray]] = {t.name: [] for t in self._contract.outputs}
+        size = batch or self._budget.evaluation_batch
+        for rows in runtime.batches(len(dataset), self._contract, size):
+            found = await self._ask(name, self._request(dataset, rows))
+            for output, arrays in parts.items():
+                arrays.append(_text(found[output]))
+        return runtime.join(parts, batched=self._contract.batched)
+
+    async def _ask(self, name: str, request: Prepared) -> Outputs:
+        try:
+            return await self.client.ask(name, request, deadline=_REQUEST_SECONDS)
+        except TritonUnreachableError:
+            raise
+        except TritonError as error:
+            raise UnconfirmedError(f"Triton refuses a request to it: {error}") from error
+
+    def _request(self, dataset: Dataset, rows: slice) -> Prepared:
+        feed = runtime.feed(self._contract, dataset.arrays, rows)
+        return prepared(feed)
+
+    async def prove(
+        self, name: str, dataset: Dataset, expected: Outputs
+    ) -> tuple[Proof, Outputs]:
+        """Compare Triton's answers with those of the evaluation, sample by sample; returns both.
+
+        Raises:
+            UnconfirmedError: more than one in a thousand (at least one) differs.
+        """
+        got = await self.answers(name, dataset)
+        same = agreeing(expected, got)
+        allowed = max(1, int(len(same) * _UNLIKE_SHARE)) if len(same) > 1 else 0
+        differing = int((~same).sum())
+        if differing > allowed:
+            raise UnconfirmedError(
+                f"it answers {differing} of {len(same)} samples differently in Triton than in the "
+                "evaluation"
+            )
+        gap = metric.fidelity(expected, got)["maxAbs"]
+        return Proof(samples=len(same), agreeing=float(same.mean()), max_abs=gap), got
+
+    async def race(self, dataset: Dataset, percentile: int) -> Race:
+        """Bursts of the original and the candidate in turn: A C A C ... A."""
+        requests = self._requests(dataset)
+        bursts: dict[str, list[list[float]]] = {ORIGINAL: [], CANDIDATE: []}
+        for name in bursts:
+            await self._burst(name, requests, 0.0, _WARM_UP)
+        for index in range(2 * self._budget.confirm_bursts + 1):
+            name = CANDIDATE if index % 2 else ORIGINAL
+            seconds = self._budget.confirm_burst_seconds
+            bursts[name].append(await self._burst(name, requests, seconds, 5))
+        return _raced(bursts[ORIGINAL], bursts[CANDIDATE], percentile)
+
+    def _requests(self, dataset: Dataset) -> list[Prepared]:
+        count = min(len(dataset), 64)
+        return [self._request(dataset, slice(row, row + 1)) for row in range(count)]
+
+    async def _burst(
+        self, name: str, requests: Sequence[Prepared], seconds: float, least: int
+    ) -> list[float]:
+        latencies: list[float] = []
+        end = time.perf_counter() + seconds
+        while len(latencies) < least or time.perf_counter() < end:
+            started = time.perf_counter()
+            await self._ask(name, requests[len(latencies) % len(requests)])
+            latencies.append(time.perf_counter() - started)
+        return latencies
+
+    async def alone(self, name: str, dataset: Dataset, percentile: int) -> Race:
+        """The latency of one model without a rival."""
+        requests = self._requests(dataset)
+        await self._burst(name, requests, 0.0, _WARM_UP)
+        seconds = self._budget.confirm_burst_seconds
+        bursts = [
+            await self._burst(name, requests, seconds, 5) for _ in range(self._budget.confirm_bursts)
+        ]
+        return _raced(bursts, bursts, percentile)
+
+    async def profile(self, name: str, samples: Dataset, p50: float) -> Profile:
+        """Latency by batch and concurrency, memory and load time, where a point is affordable."""
+        arrays = {n: _wire(a) for n, a in samples.arrays.items()}
+        limit = self._budget.profile_point_seconds
+        ceiling = max(1, self._contract.max_batch)
+        batches = [
+            b for b in _BATCHES if b == 1 or (b <= ceiling and b * p50 * _POINT_REQUESTS <= limit)
+        ]
+        seconds = self._budget.profile_seconds
+        profile = await profiler.profile(
+            self.client, name, arrays, batches=batches, concurrencies=(1,), seconds=seconds
+        )
+        many = [
+            await profiler.measure(
+                self.client, name, arrays, batch=b, concurrency=_CONCURRENCY, seconds=seconds
+            )
+            for b in batches
+            if b * p50 * _POINT_REQUESTS * _CONCURRENCY <= 2 * limit
+        ]
+        return replace(profile, points=(*profile.points, *many))
+
+
+def agreeing(expected: Outputs, got: Outputs) -> np.ndarray:
+    """For each sample, whether all outputs are the same but for rounding."""
+    same = np.ones(len(next(iter(expected.values()))), bool)
+    for name, wanted in expected.items():
+        actual = got[name]
+        if wanted.shape != actual.shape:
+            return np.zeros(len(same), bool)
+        if wanted.dtype.kind == "f":
+            same &= metric.cosines(wanted, actual) >= _COSINE_SAME
+        else:
+            flat = (_text(wanted) == _text(actual)).reshape(len(same), -1)
+            same &= flat.all(axis=1)
+    return same
+
+
+def _raced(before: list[list[float]], after: list[list[float]], percentile: int) -> Race:
+    medians = [median(burst) for burst in before]
+    pairs = list(zip(medians, medians[1:], strict=False))
+    ratios = [
+        (a + b) / 2 / median(burst) for (a, b), burst in zip(pairs, after, strict=False)
+    ]
+    old = [latency for burst in before for latency in burst]
+    new = [latency for burst in after for latency in burst]
+    return Race(
+        speedup=median(ratios),
+        noise=selection.noise_floor(pairs),
+        p50_before=median(old),
+        p50=median(new),
+        percentile_before=float(np.percentile(old, percentile, method="higher")),
+        percentile=float(np.percentile(new, percentile, method="higher")),
+        requests=len(new),
+    )
+
+
+def _text(array: np.ndarray) -> np.ndarray:
+    """Triton's bytes and ONNX Runtime's text alike as numpy text; numbers as they are."""
+    if array.dtype.kind not in "OSU":
+        return array
+    texts = [v.decode() if isinstance(v, bytes) else str(v) for v in array.ravel()]
+    return np.array(texts, np.str_).reshape(array.shape)
+
+
+def _wire(array: np.ndarray) -> np.ndarray:
+    return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else np.asarray(array)
+
+
+def golden(samples: Dataset, answers: Sequence[Outputs]) -> dict[str, np.ndarray]:
+    """Arrays of golden.npz from several rounds of the same answers; the first round is kept."""
+    inputs = {f"in/{name}": _wire(array) for name, array in samples.arrays.items()}
+    return inputs | {f"out/{name}": _wire(_text(array)) for name, array in answers[0].items()}
+
+
+def tolerance(answers: Sequence[Outputs]) -> tuple[float, float]:
+    """(rtol, atol): twice the greatest difference that rounds of equal requests showed, with a floor.
+
+    The floor of 2 % of the greatest answer lets an int8 model differ by a quantum between processors.
+    """
+    first = answers[0]
+    widest = 0.0
+    for name, values in first.items():
+        if values.dtype.kind != "f":
+            continue
+        finite = values[np.isfinite(values)]
+        scale = float(np.abs(finite).max(initial=0.0))
+        gaps = [float(np.nanmax(np.abs(other[name] - values), initial=0.0)) for other in answers[1:]]
+        widest = max(widest, 0.02 * scale, 2 * max(gaps, default=0.0))
+    return 1e-3, max(1e-4, widest)
+

@@ -1,0 +1,100 @@
+"""A model's contract: its inputs and outputs, whether it has a batch axis, and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+STRING = "string"
+
+# ONNX Runtime's type -> numpy's name, and -> Triton's name without TYPE_.
+_TYPES: Mapping[str, tuple[str, str]] = {
+    "tensor(float)": ("float32", "FP32"),
+    "tensor(double)": ("float64", "FP64"),
+    "tensor(float16)": ("float16", "FP16"),
+    "tensor(int8)": ("int8", "INT8"),
+    "tensor(int16)": ("int16", "INT16"),
+    "tensor(int32)": ("int32", "INT32"),
+    "tensor(int64)": ("int64", "INT64"),
+    "tensor(uint8)": ("uint8", "UINT8"),
+    "tensor(uint16)": ("uint16", "UINT16"),
+    "tensor(uint32)": ("uint32", "UINT32"),
+    "tensor(uint64)": ("uint64", "UINT64"),
+    "tensor(bool)": ("bool", "BOOL"),
+    "tensor(string)": (STRING, "STRING"),
+}
+_TRITON = dict(_TYPES.values())
+
+
+def numpy_type(runtime_type: str) -> str | None:
+    """numpy's name of an ONNX Runtime tensor type; None for what cannot be served."""
+    known = _TYPES.get(runtime_type)
+    return known[0] if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output. `dims` are the model's own, None where they may vary."""
+
+    name: str
+    dtype: str  # numpy's name, or "string"
+    dims: tuple[int | None, ...]
+
+    @property
+    def triton_type(self) -> str:
+        """Triton's data type, as in config.pbtxt."""
+        return f"TYPE_{_TRITON[self.dtype]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What clients may rely on, found by running the model.
+
+    A batched model answers each row of a batch as it answers the row alone; `max_batch` is the
+    largest batch that was run. An unbatched one has max_batch 0 and takes exactly its own shapes.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    max_batch: int
+    opset: int
+    nodes: int
+    parameters: int
+    bytes: int
+    operators: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first axis of every input and output is the batch."""
+        return self.max_batch > 0
+
+    @property
+    def strings(self) -> bool:
+        """Whether an input holds text."""
+        return any(tensor.dtype == STRING for tensor in self.inputs)
+
+    def sample_dims(self, tensor: Tensor) -> tuple[int | None, ...]:
+        """The shape of one sample: without the batch axis where the model has one."""
+        return tensor.dims[1:] if self.batched else tensor.dims
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Contract:
+        """Reads what `to_json` wrote."""
+        return cls(
+            **{
+                **raw,
+                "inputs": tuple(_tensor(item) for item in raw["inputs"]),
+                "outputs": tuple(_tensor(item) for item in raw["outputs"]),
+                "notes": tuple(raw["notes"]),
+            }
+        )
+
+
+def _tensor(raw: Mapping[str, Any]) -> Tensor:
+    return Tensor(raw["name"], raw["dtype"], tuple(raw["dims"]))

@@ -1,0 +1,207 @@
+"""The whole conversion in order: intake, baseline, candidates, timing, proof in Triton, artifact."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tightship.api.job import JobRequest
+from tightship.optimize import gate, machine, proof, serving
+from tightship.optimize import intake as taking
+from tightship.optimize.budget import Budget
+from tightship.optimize.candidate import Candidate, Status
+from tightship.optimize.folders import Folders
+from tightship.optimize.intake import Intake
+from tightship.optimize.proof import Outcome, TritonAddress
+from tightship.optimize.selection import Ranking
+from tightship.optimize.techniques import Facts
+from tightship.optimize.timing import Timings
+from tightship.optimize.workshop import Workshop
+
+Progress = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Conversion:
+    """Everything that a conversion found; the report and the artifact are made of it."""
+
+    request: JobRequest
+    intake: Intake
+    original: Path
+    config: serving.ServingFile
+    candidates: list[Candidate] = field(default_factory=list)
+    baseline: dict[str, Any] = field(default_factory=dict)
+    normalised: dict[str, Any] = field(default_factory=dict)
+    timings: Timings | None = None
+    ranking: Ranking = field(default_factory=lambda: Ranking(order=(), refused={}))
+    outcome: Outcome | None = None
+    chosen: Candidate | None = None  # None: the original
+    warnings: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    unjudged: str = ""  # why no candidate could be judged
+
+    @property
+    def metric(self) -> str:
+        """The task metric, or "agreement" with the original."""
+        return (self.request.metric if self.intake.evaluation else None) or "agreement"
+
+    @contextmanager
+    def stage(self, name: str, progress: Progress) -> Iterator[None]:
+        """Tell and time one stage."""
+        progress(name)
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - started, 2)
+
+
+def convert(
+    request: JobRequest,
+    folders: Folders,
+    budget: Budget,
+    triton: TritonAddress | None,
+    progress: Progress,
+) -> Conversion:
+    """Run all stages up to the choice; without `triton` the proof is left out and the report says so.
+
+    Raises:
+        RefusalError: source, data or configuration are not usable, or Triton failed.
+        StorageError: an unsafe archive.
+    """
+    shutil.rmtree(folders.scratch, ignore_errors=True)
+    started = time.monotonic()
+    progress("intake")
+    intake = taking.take(request, folders, budget)
+    workshop = Workshop(request, intake, folders.scratch, budget)
+    config = serving.completed(intake.contract, intake.config, request.threads)
+    conversion = Conversion(request, intake, workshop.original, config)
+    conversion.warnings += intake.warnings
+    conversion.seconds["intake"] = round(time.monotonic() - started, 2)
+    _candidates(conversion, workshop, budget, progress)
+    with conversion.stage("prove in Triton" if triton else "select", progress):
+        if triton is None:
+            _unproven(conversion)
+        else:
+            bench = proof.Bench(conversion.request, intake, workshop, config.text, budget)
+            order = [_named(conversion, name) for name in conversion.ranking.order]
+            conversion.outcome = asyncio.run(bench.prove(triton, folders.models, order))
+            conversion.chosen = conversion.outcome.chosen
+    _close(conversion)
+    return conversion
+
+
+def _candidates(
+    conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress
+) -> None:
+    """Everything before Triton: baseline, candidates, timing, ranking."""
+    request = conversion.request
+    with conversion.stage("baseline", progress):
+        conversion.baseline = workshop.baseline()
+        conversion.warnings += conversion.baseline.get("notes", [])
+    conversion.candidates = workshop.propose(_facts(request, conversion.intake))
+    conversion.unjudged = _unjudged(conversion)
+    if conversion.unjudged:
+        for candidate in conversion.candidates:
+            if candidate.alive:
+                candidate.refuse(Status.INELIGIBLE, conversion.unjudged)
+        return
+    with conversion.stage("normalise", progress):
+        conversion.normalised = workshop.normalise()
+    _build(conversion, workshop, budget, progress)
+    with conversion.stage("time", progress):
+        conversion.timings = workshop.time(conversion.candidates)
+    noise = conversion.timings.noise if conversion.timings else 0.0
+    conversion.ranking = workshop.rank(conversion.candidates, noise)
+
+
+def _build(
+    conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress
+) -> None:
+    end = time.monotonic() + budget.total_seconds
+    for candidate in conversion.candidates:
+        recipe = candidate.recipe
+        if recipe is None or not candidate.alive:
+            continue
+        if time.monotonic() > end:
+            spent = f"the conversion had already taken {budget.total_seconds:g} s"
+            candidate.refuse(Status.INELIGIBLE, spent)
+            continue
+        with conversion.stage(candidate.id, progress):
+            workshop.build(candidate, recipe)
+            if candidate.alive:
+                workshop.evaluate(candidate)
+
+
+def _facts(request: JobRequest, intake: Intake) -> Facts:
+    return Facts(
+        contract=intake.contract,
+        calibration=intake.calibration is not None,
+        cpu_flags=machine.cpu_flags(),
+        quantize=request.quantize,
+        half_precision=request.half_precision,
+        prune=request.prune,
+        sparsity=request.prune_sparsity,
+    )
+
+
+def _unjudged(conversion: Conversion) -> str:
+    """Why no candidate can pass, whatever it is; empty when one can."""
+    request, samples = conversion.request, conversion.baseline.get("samples", 0)
+    if not samples:
+        return (
+            "there are no data to judge it by: give data.evaluation with labels, or data.calibration "
+            "to compare outputs"
+        )
+    if gate.resolution(samples, request.confidence) <= request.max_drop:
+        return ""
+    needed = gate.samples_needed(request.max_drop, request.confidence)
+    remedy = f"give at least {needed} samples" if needed else "no number of samples can show it"
+    reason = (
+        f"the gate is finer than {samples} samples can show: a drop of at most {request.max_drop:g} at "
+        f"{request.confidence:.0%} confidence; {remedy}, or allow a larger maxDrop"
+    )
+    conversion.warnings.append(reason)
+    return reason
+
+
+def _named(conversion: Conversion, name: str) -> Candidate:
+    return next(candidate for candidate in conversion.candidates if candidate.id == name)
+
+
+def _unproven(conversion: Conversion) -> None:
+    """Choose by the runtime's own figures, which the report marks as not proven in Triton."""
+    conversion.warnings.append(
+        "not proven in Triton: none was given, so the choice rests on the runtime's own figures"
+    )
+    if conversion.ranking.order:
+        conversion.chosen = _named(conversion, conversion.ranking.order[0])
+
+
+def _close(conversion: Conversion) -> None:
+    """Give every candidate that was not chosen its last word."""
+    chosen = conversion.chosen
+    if chosen is not None:
+        chosen.status = Status.CHOSEN
+        chosen.reason = ""
+    for candidate in conversion.candidates:
+        if candidate.alive:
+            winner = chosen.id if chosen else "the original"
+            candidate.reason = f"{winner} is better, or equal within the noise and simpler"
+
+
+def timings_json(conversion: Conversion) -> dict[str, Any] | None:
+    """The runtime's figures of the original, for the report."""
+    timings = conversion.timings
+    if timings is None:
+        return None
+    return {
+        "clock": timings.clock,
+        "rounds": timings.rounds,
+        "noise": timings.noise,
+        "original": asdict(timings.baseline),
+    }

@@ -1,0 +1,213 @@
+"""Judges one model file against the original: smoke, fidelity, a look at its speed, then the gate; runs in a child."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from tightship.api.v1alpha1 import Metric
+from tightship.optimize import data, gate, metric, runtime
+from tightship.optimize.budget import Budget, cpus
+from tightship.optimize.contract import Contract
+from tightship.optimize.data import Dataset
+from tightship.optimize.runtime import Outputs
+
+_LOOK_BURSTS = 8
+_LOOK_MARGIN = 1.08  # what a quick look may be wrong by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What a candidate is judged on. Paths are the parent's scratch folders."""
+
+    contract: Contract
+    dataset: str
+    reference: str  # the original's own answers
+    original: str
+    metric: str | None  # None: agreement with the original
+    max_drop: float
+    confidence: float
+    min_speedup: float
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Judging:
+        """Reads what `to_json` wrote."""
+        return cls(**{**raw, "contract": Contract.from_json(raw["contract"])})
+
+
+def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Child's entry for the original: {judging} -> metric value, oddities; writes its answers."""
+    judging = Judging.from_json(payload["judging"])
+    dataset = Dataset.load(Path(judging.dataset))
+    session = runtime.session(Path(judging.original), cpus())
+    started = time.monotonic()
+    answers = runtime.answers(session, judging.contract, dataset, Budget().evaluation_batch)
+    seconds = time.monotonic() - started
+    save_answers(answers, Path(judging.reference))
+    scores = score(judging, dataset, answers, answers)
+    return {
+        "metric": float(scores.mean()),
+        "samples": len(scores),
+        "seconds": seconds,
+        "notes": list(metric.describe(judging.contract, answers)),
+    }
+
+
+def task(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Child's entry for a candidate: {judging, model, simulation} -> verdicts up to the first miss."""
+    judging = Judging.from_json(payload["judging"])
+    race = _Race(judging, Path(payload["model"]), payload["simulation"])
+    return race.run()
+
+
+def save_answers(answers: Outputs, folder: Path) -> None:
+    """Keep outputs by name for other children."""
+    plain = {n: a.astype(np.str_) if a.dtype == object else a for n, a in answers.items()}
+    Dataset(plain).save(folder)
+
+
+def load_answers(folder: Path) -> dict[str, np.ndarray]:
+    """What `save_answers` wrote."""
+    return dict(Dataset.load(folder).arrays)
+
+
+def score(judging: Judging, dataset: Dataset, reference: Outputs, answers: Outputs) -> metric.Scores:
+    """One score for each sample, by the task metric or else by agreement with the original."""
+    if judging.metric is None or dataset.labels is None:
+        return metric.agreement(reference, answers)
+    return metric.scores(Metric(judging.metric), answers, dataset.labels)
+
+
+class _Race:
+    """The stages for one candidate, cheapest first."""
+
+    def __init__(self, judging: Judging, model: Path, simulation: str | None) -> None:
+        self._judging, self._model, self._simulation = judging, model, simulation
+        self._budget = Budget()
+        self._dataset = Dataset.load(Path(judging.dataset))
+        self._reference = load_answers(Path(judging.reference))
+        self._metric = Metric(judging.metric) if judging.metric else None
+        self._session = runtime.session(model, cpus())
+
+    def run(self) -> dict[str, Any]:
+        """Results so far, and the first miss as `stopped` {stage, reason}."""
+        result: dict[str, Any] = {}
+        for stage in (self._smoke, self._fidelity, self._look, self._full):
+            reason = stage(result)
+            if reason:
+                name = stage.__name__.removeprefix("_")
+                return {**result, "stopped": {"stage": name, "reason": reason}}
+        return result
+
+    def _sessions(self) -> list[ort.InferenceSession]:
+        """The file as it runs here, and as it would compute on the hardware that it is meant for."""
+        simulated = []
+        if self._simulation:
+            file = Path(self._simulation)
+            simulated = [runtime.session(file, cpus(), optimise=False)]
+        return [self._session, *simulated]
+
+    def _some(self, limit: int, session: ort.InferenceSession) -> tuple[Dataset, Outputs, Outputs]:
+        labels = self._dataset.labels
+        rows = data.chosen_rows(labels, len(self._dataset), limit, self._metric)
+        part = data.subset(self._dataset, rows, self._metric)
+        batch = self._budget.evaluation_batch
+        answers = runtime.answers(session, self._judging.contract, part, batch)
+        return part, {name: values[rows] for name, values in self._reference.items()}, answers
+
+    def _smoke(self, result: dict[str, Any]) -> str | None:
+        del result
+        _, expected, answers = self._some(self._budget.smoke_samples, self._session)
+        for name, values in expected.items():
+            got = answers[name]
+            if got.shape != values.shape or got.dtype.kind != values.dtype.kind:
+                return f"output '{name}' has shape {list(got.shape)} instead of {list(values.shape)}"
+            if got.dtype.kind == "f" and np.isfinite(values).all() and not np.isfinite(got).all():
+                return f"output '{name}' holds values that are not finite"
+        return None
+
+    def _fidelity(self, result: dict[str, Any]) -> str | None:
+        share = int(len(self._dataset) * self._budget.fidelity_share)
+        limit = max(self._budget.fidelity_samples, share)
+        for session in self._sessions():
+            part, expected, answers = self._some(limit, session)
+            result["fidelity"] = metric.fidelity(expected, answers)
+            verdict = self._verdict(part, expected, answers)
+            if verdict.hopeless:
+                result["gate"] = asdict(verdict)
+                drop = f"{verdict.drop:.4f} on {verdict.n} samples"
+                return f"{self._name()} falls by {drop}, more than the {self._judging.max_drop:g} allowed"
+        return None
+
+    def _look(self, result: dict[str, Any]) -> str | None:
+        ratio = self._quick_ratio()
+        result["lookSpeedup"] = ratio
+        if ratio * _LOOK_MARGIN < self._judging.min_speedup:
+            return f"x{ratio:.2f} of the original's speed in a quick look"
+        return None
+
+    def _quick_ratio(self) -> float:
+        judging = self._judging
+        rivals = [runtime.session(Path(judging.original), judging.threads)]
+        rivals.append(runtime.session(self._model, judging.threads))
+        feed = runtime.feed(judging.contract, self._dataset.arrays, slice(0, 1))
+        spent: list[list[float]] = [[], []]
+        seconds = self._budget.look_seconds / _LOOK_BURSTS / len(rivals)
+        for _ in range(_LOOK_BURSTS):
+            for rival, times in zip(rivals, spent, strict=True):
+                times.append(median(burst(rival, feed, seconds)[0]))
+        return median(spent[0][1:]) / median(spent[1][1:])
+
+    def _full(self, result: dict[str, Any]) -> str | None:
+        verdicts = []
+        for session in self._sessions():
+            batch = self._budget.evaluation_batch
+            answers = runtime.answers(session, self._judging.contract, self._dataset, batch)
+            if session is self._session:
+                save_answers(answers, self._model.parent / "answers")
+            result["fidelity"] = metric.fidelity(self._reference, answers)
+            verdicts.append(self._verdict(self._dataset, self._reference, answers))
+        worst = max(verdicts, key=lambda verdict: verdict.upper)
+        result["gate"] = asdict(worst)
+        return None if worst.passes else self._outside(worst)
+
+    def _verdict(self, part: Dataset, reference: Outputs, answers: Outputs) -> gate.Verdict:
+        before = score(self._judging, part, reference, reference)
+        after = score(self._judging, part, reference, answers)
+        return gate.judge(before, after, self._judging.max_drop, self._judging.confidence)
+
+    def _outside(self, verdict: gate.Verdict) -> str:
+        sure = f"{self._judging.confidence:.0%}"
+        return (
+            f"{self._name()} {verdict.before:.4f} -> {verdict.after:.4f} on {verdict.n} samples: at {sure} "
+            f"confidence the drop may be {verdict.upper:.4f}, more than the {self._judging.max_drop:g} allowed"
+        )
+
+    def _name(self) -> str:
+        return self._judging.metric or metric.AGREEMENT
+
+
+def burst(
+    session: ort.InferenceSession, feed: Outputs, seconds: float, least: int = 3
+) -> tuple[list[float], list[float]]:
+    """CPU and wall seconds of each call for that long, `least` calls at least."""
+    cpu, wall = [], []
+    end = time.perf_counter() + seconds
+    while len(wall) < least or time.perf_counter() < end:
+        started, used = time.perf_counter(), time.process_time()
+        session.run(None, feed)
+        cpu.append(time.process_time() - used)
+        wall.append(time.perf_counter() - started)
+    return cpu, wall

@@ -1,0 +1,78 @@
+"""Where a Job's stages read and write; the root is the pod's, or any folder on a laptop and in tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tightship.api import job
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The fixed layout of `tightship.api.job` below another root."""
+
+    root: Path = Path("/")
+
+    def _below(self, path: str) -> Path:
+        return self.root / path.lstrip("/")
+
+    @property
+    def source(self) -> Path:
+        """What the source's address named."""
+        return self._below(job.SOURCE)
+
+    @property
+    def calibration(self) -> Path:
+        """The calibration file; not there when none is asked for."""
+        return self._below(job.CALIBRATION)
+
+    @property
+    def evaluation(self) -> Path:
+        """The evaluation file; not there when none is asked for."""
+        return self._below(job.EVALUATION)
+
+    @property
+    def artifact(self) -> Path:
+        """What publish uploads."""
+        return self._below(job.ARTIFACT)
+
+    @property
+    def done(self) -> Path:
+        """The summary that ends the Job early."""
+        return self._below(job.DONE)
+
+    @property
+    def models(self) -> Path:
+        """Model repository of the Triton beside."""
+        return self._below(job.MODEL_REPOSITORY)
+
+    @property
+    def fetched(self) -> Path:
+        """What fetch found: digests and sizes."""
+        return self._below(job.WORK) / "fetched.json"
+
+    @property
+    def summary(self) -> Path:
+        """What convert hands to publish."""
+        return self._below(job.WORK) / "summary.json"
+
+    @property
+    def scratch(self) -> Path:
+        """Working folders of the stages."""
+        return self._below(job.WORK) / "scratch"
+
+    @property
+    def secrets(self) -> Path:
+        """Mounted Secrets."""
+        return self._below(job.SECRETS)
+
+    @property
+    def claims(self) -> Path:
+        """Mounted volumes of pvc:// addresses."""
+        return self._below(job.PVC_ROOT)
+
+    @property
+    def termination_log(self) -> Path:
+        """What the kubelet reads at the end."""
+        return self._below(job.TERMINATION_LOG)

@@ -1,0 +1,156 @@
+"""Reading, cleaning and counting ONNX graphs: what several techniques need of a model's file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+
+from tightship.optimize.contract import Contract
+
+INTEGER_OPERATORS = frozenset(
+    {
+        "ConvInteger",
+        "DynamicQuantizeMatMul",
+        "MatMulInteger",
+        "MatMulIntegerToFloat",
+        "QLinearConv",
+        "QLinearMatMul",
+        "QuantizeLinear",
+        "DynamicQuantizeLinear",
+    }
+)
+
+
+def load(path: Path) -> ModelProto:
+    """The model with its weights in memory."""
+    return onnx.load(str(path))
+
+
+def save(model: ModelProto, path: Path) -> None:
+    """Write the model as one file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(path))
+
+
+def opset(model: ModelProto) -> int:
+    """The version of the standard operators that the model is written in."""
+    return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=0)
+
+
+def graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph and all graphs inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                yield from graphs(attribute.g)
+            for inner in attribute.graphs:
+                yield from graphs(inner)
+
+
+def operators(model: ModelProto) -> Counter[str]:
+    """How often each operator occurs, subgraphs included."""
+    return Counter(node.op_type for inner in graphs(model.graph) for node in inner.node)
+
+
+def integer_nodes(model: ModelProto) -> int:
+    """Nodes that quantize or compute in integers; 0 means that a pass changed nothing."""
+    counts = operators(model)
+    return sum(counts[name] for name in INTEGER_OPERATORS)
+
+
+def parameters(model: ModelProto) -> int:
+    """Numbers in the model's weights."""
+    sizes = (
+        int(np.prod(tensor.dims, dtype=np.int64))
+        for inner in graphs(model.graph)
+        for tensor in inner.initializer
+    )
+    return sum(sizes) + sum(
+        int(np.prod(attribute.t.dims, dtype=np.int64))
+        for inner in graphs(model.graph)
+        for node in inner.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.name == "value"
+    )
+
+
+def file_bytes(path: Path) -> int:
+    """Size of the model with its external data."""
+    model = onnx.load(str(path), load_external_data=False)
+    files = {
+        entry.value
+        for inner in graphs(model.graph)
+        for tensor in inner.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return path.stat().st_size + sum((path.parent / name).stat().st_size for name in files)
+
+
+def facts(path: Path) -> Contract:
+    """A contract with what the file alone tells; inputs and outputs are still to be found."""
+    model = onnx.load(str(path), load_external_data=False)
+    return Contract(
+        inputs=(),
+        outputs=(),
+        max_batch=0,
+        opset=opset(model),
+        nodes=sum(len(inner.node) for inner in graphs(model.graph)),
+        parameters=parameters(model),
+        bytes=file_bytes(path),
+        operators=dict(sorted(operators(model).items())),
+    )
+
+
+def constants_to_initializers(model: ModelProto) -> int:
+    """Turn Constant nodes of the main graph into initializers, so that quantizers see weights.
+
+    Returns how many were turned.
+    """
+    kept: list[NodeProto] = []
+    turned = 0
+    outputs = {value.name for value in model.graph.output}
+    for node in model.graph.node:
+        tensor = _constant(node)
+        if tensor is None or node.output[0] in outputs:
+            kept.append(node)
+            continue
+        copy = TensorProto()
+        copy.CopyFrom(tensor)
+        copy.name = node.output[0]
+        model.graph.initializer.append(copy)
+        turned += 1
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    return turned
+
+
+def _constant(node: NodeProto) -> TensorProto | None:
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        return None
+    return next((a.t for a in node.attribute if a.name == "value" and a.HasField("t")), None)
+
+
+def name_nodes(model: ModelProto) -> None:
+    """Give every node of the main graph a name of its own; quantizers select nodes by name."""
+    seen: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        if not node.name or node.name in seen:
+            node.name = f"{node.op_type}_{index}"
+        seen.add(node.name)
+
+
+def float_weights(model: ModelProto) -> dict[str, np.ndarray]:
+    """The fp32 weights of the main graph by name."""
+    return {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in model.graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+    }

@@ -1,0 +1,143 @@
+"""Intake: from fetched bytes to a model with a known contract and data that fit it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tightship.api.job import DataRequest, JobRequest
+from tightship.api.v1alpha1 import Metric, ModelFormat
+from tightship.optimize import data, hostile, sandbox, serving
+from tightship.optimize.budget import Budget
+from tightship.optimize.contract import Contract
+from tightship.optimize.data import Dataset
+from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.folders import Folders
+from tightship.optimize.probe import MADE
+from tightship.optimize.sandbox import CrashError, Limits
+from tightship.storage import ArchiveLimits, archive_format, check_folder, unpack
+
+PROBE_THREADS = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """A model that may be worked on. `golden` holds valid inputs, real ones where data were given."""
+
+    model: Path
+    config: str | None
+    contract: Contract
+    calibration: Dataset | None
+    evaluation: Dataset | None
+    golden: Dataset
+    warnings: tuple[str, ...]
+
+
+def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
+    """Check everything that was fetched, and find the contract.
+
+    Raises:
+        RefusalError: with the documented reason for what is wrong.
+        StorageError: an unsafe or broken archive, or a link among the files.
+    """
+    scratch = folders.scratch / "intake"
+    shutil.rmtree(scratch, ignore_errors=True)
+    located = hostile.locate(
+        _opened(folders.source, scratch / "source", request), ModelFormat(request.source_format)
+    )
+    outline = hostile.check_model(located.model, budget)
+    config = serving.user_config(located.config)
+    arrays = _arrays(request, folders, budget)
+    contract = _probed(located.model, sorted(outline.operators), folders, scratch, budget)
+    contract, warnings = serving.reconciled(contract, config)
+    warnings = (*contract.notes, *warnings)
+    calibration = _dataset(contract, arrays.get("calibration"), "calibration", request.calibration)
+    evaluation = _dataset(contract, arrays.get("evaluation"), "evaluation", request.evaluation)
+    if evaluation is not None:
+        evaluation = _labelled(evaluation, request)
+    real = evaluation or calibration
+    return Intake(
+        model=located.model,
+        config=config,
+        contract=contract,
+        calibration=calibration,
+        evaluation=evaluation,
+        golden=_golden(real, budget) if real else Dataset.load(scratch / "probe" / MADE),
+        warnings=warnings,
+    )
+
+
+def _opened(folder: Path, target: Path, request: JobRequest) -> Path:
+    """The source's folder, or what its only file unpacks to when that is an archive."""
+    files = check_folder(folder) if folder.exists() else ()
+    if len(files) != 1 or archive_format(folder / files[0]) is None:
+        return folder
+    unpack(folder / files[0], target, ArchiveLimits(max_bytes=request.max_source_bytes))
+    return target
+
+
+def _arrays(request: JobRequest, folders: Folders, budget: Budget) -> dict[str, data.Arrays]:
+    files = {
+        "evaluation": folders.evaluation if request.evaluation else None,
+        "calibration": folders.calibration if request.calibration else None,
+    }
+    return {what: data.read(file, what, budget) for what, file in files.items() if file}
+
+
+def _probed(
+    model: Path, operators: list[tuple[str, str]], folders: Folders, scratch: Path, budget: Budget
+) -> Contract:
+    present = [f for f in (folders.evaluation, folders.calibration) if f.exists()]
+    payload = {
+        "model": str(model),
+        "operators": operators,
+        "data": {"path": str(present[0]), "what": "given"} if present else None,
+        "threads": PROBE_THREADS,
+        "samples": budget.golden_samples,
+    }
+    size = sum(file.stat().st_size for file in model.parent.rglob("*") if file.is_file())
+    limits = Limits.for_model(size, budget.inspect_seconds, budget.scratch_bytes)
+    try:
+        found = sandbox.run("tightship.optimize.probe:task", payload, scratch / "probe", limits)
+    except CrashError as crash:
+        raise _unloadable(crash) from crash
+    return Contract.from_json(found)
+
+
+def _unloadable(crash: CrashError) -> RefusalError:
+    remedies = {
+        Reason.OUT_OF_MEMORY: "Give the pool's converter more memory, or a smaller model.",
+        Reason.TIMED_OUT: "Give the pool's converter more processors, or a smaller model.",
+        Reason.NO_SPACE: "Raise the pool's converter.scratch size.",
+    }
+    reason = crash.reason if crash.reason in remedies else Reason.INVALID_MODEL
+    remedy = remedies.get(crash.reason, "Check it with onnx.checker and export it again.")
+    return RefusalError(reason, f"The model could not be loaded and run once: {crash}. {remedy}")
+
+
+def _dataset(
+    contract: Contract, arrays: data.Arrays | None, what: str, asked: DataRequest | None
+) -> Dataset | None:
+    if arrays is None or asked is None:
+        return None
+    matched = data.match(contract, arrays, what)
+    if what == "evaluation":
+        return matched
+    rows = data.chosen_rows(None, len(matched), asked.max_samples, None)
+    return Dataset(data.subset(matched, rows).arrays)
+
+
+def _labelled(evaluation: Dataset, request: JobRequest) -> Dataset:
+    if request.evaluation is None or request.metric is None:
+        return evaluation
+    metric = Metric(request.metric)
+    labels = data.check_labels(evaluation.labels, metric)
+    checked = Dataset(evaluation.arrays, labels)
+    rows = data.chosen_rows(labels, len(checked), request.evaluation.max_samples, metric)
+    return data.subset(checked, rows, metric)
+
+
+def _golden(real: Dataset, budget: Budget) -> Dataset:
+    rows = data.chosen_rows(None, len(real), budget.golden_samples, None)
+    return Dataset(data.subset(real, rows).arrays)

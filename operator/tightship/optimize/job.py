@@ -1,0 +1,238 @@
+"""The stages of the intake and convert Jobs: fetch, inspect, convert, publish, each with one JSON answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tightship.api import job
+from tightship.api.artifact import TERMINATION_MESSAGE_MAX, IntakeResult, Summary
+from tightship.api.failures import Failure
+from tightship.api.job import DataRequest, JobRequest
+from tightship.api.names import HTTP_PORT, METRICS_PORT
+from tightship.optimize import artifact, conversion, intake
+from tightship.optimize.budget import Budget
+from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.folders import Folders
+from tightship.optimize.proof import TritonAddress
+from tightship.storage import (
+    Access,
+    Credentials,
+    Download,
+    HostPolicy,
+    Limits,
+    Storage,
+    StorageError,
+    run,
+)
+
+LOG = logging.getLogger(__name__)
+TRITON = TritonAddress(f"127.0.0.1:{HTTP_PORT}", f"127.0.0.1:{METRICS_PORT}")
+ALLOW_FILE_VARIABLE = "TIGHTSHIP_ALLOW_FILE"  # development and tests: file:// addresses
+_NO_SPACE = 28  # errno
+
+
+def main(stage: str, folders: Folders | None = None, triton: TritonAddress = TRITON) -> int:
+    """Run one stage of a Job and write its termination message; returns the exit code."""
+    folders = folders or Folders()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        request = _request()
+        found: dict[str, Any] | Failure = _STAGES[stage](request, folders, triton)
+    except (RefusalError, StorageError) as refusal:
+        found = refusal.failure if isinstance(refusal, RefusalError) else refusal.to_failure()
+        LOG.error("%s: %s", found.reason, found.message)
+    except OSError as error:
+        LOG.exception("the stage %s failed", stage)
+        found = _disk(error)
+    except MemoryError:
+        LOG.exception("the stage %s failed", stage)
+        found = _unexpected(Reason.OUT_OF_MEMORY, "Give the pool's converter more memory.")
+    except Exception:
+        LOG.exception("the stage %s failed", stage)
+        found = _unexpected(
+            Reason.INTERNAL, f"Its log names the place; the Job is tried again. Stage: {stage}."
+        )
+    _tell(found, folders.termination_log)
+    return 1 if isinstance(found, Failure) else 0
+
+
+def _request() -> JobRequest:
+    text = os.environ.get(job.REQUEST_VARIABLE, "")
+    try:
+        return JobRequest.from_json(text)
+    except ValueError as error:
+        raise RefusalError(
+            Reason.INVALID_REQUEST,
+            f"{job.REQUEST_VARIABLE} cannot be read ({error}). Operator and converter image must be "
+            "of one version.",
+        ) from error
+
+
+def _disk(error: OSError) -> Failure:
+    if error.errno == _NO_SPACE:
+        message = "No space is left in the Job's scratch volume. Raise converter.scratch of the pool."
+        return RefusalError(Reason.NO_SPACE, message).failure
+    return _unexpected(Reason.INTERNAL, f"The system said: {error.strerror}.")
+
+
+def _unexpected(reason: Reason, remedy: str) -> Failure:
+    return RefusalError(reason, f"The converter failed unexpectedly. {remedy}").failure
+
+
+def _tell(found: dict[str, Any] | Failure, log: Path) -> None:
+    """Write the answer within the kubelet's limit; a long sentence is cut, never the JSON."""
+    text = job.answer(found)
+    while len(text.encode()) > TERMINATION_MESSAGE_MAX and isinstance(found, dict):
+        found = {**found, "reason": f"{str(found['reason'])[: len(found['reason']) // 2]}…"}
+        text = job.answer(found)
+    if len(text.encode()) > TERMINATION_MESSAGE_MAX and isinstance(found, Failure):
+        text = job.answer(Failure.from_json({**found.to_json(), "message": found.message[:300]}))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(text)
+
+
+def _access(folders: Folders, request: JobRequest, use: str) -> Access:
+    secret = folders.secrets / use
+    claims = folders.claims.iterdir() if folders.claims.is_dir() else ()
+    return Access(
+        hosts=HostPolicy.of(*request.allowed_hosts),
+        credentials=Credentials.from_folder(secret) if secret.is_dir() else Credentials(),
+        claims={folder.name: folder for folder in claims},
+        allow_file=os.environ.get(ALLOW_FILE_VARIABLE) == "1",
+    )
+
+
+def _store(request: JobRequest) -> str:
+    if request.key is None:
+        raise RefusalError(Reason.INVALID_REQUEST, "A conversion needs a KEY, and the Job has none.")
+    return f"{request.store_uri.rstrip('/')}/sha256/{request.key}/"
+
+
+def fetch(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
+    """Download source and data with caps and digests; a conversion first asks the store for KEY."""
+    del triton
+    if request.key is not None:
+        done = run(_published(request, folders))
+        if done is not None:
+            folders.done.parent.mkdir(parents=True, exist_ok=True)
+            folders.done.write_text(json.dumps(done.to_json()))
+            return done.to_json()
+    result = run(_fetched(request, folders))
+    folders.fetched.write_text(json.dumps(result.to_json()))
+    return result.to_json()
+
+
+async def _published(request: JobRequest, folders: Folders) -> Summary | None:
+    async with Storage(_access(folders, request, "store")) as storage:
+        found = await storage.published(_store(request))
+    if found is None:
+        return None
+    try:
+        return artifact.stored_summary(found.manifest)
+    except ValueError as error:
+        LOG.warning("the store's manifest of this KEY is not usable (%s): converting again", error)
+        return None
+
+
+async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
+    limits = Limits(max_bytes=request.max_source_bytes)
+    shutil.rmtree(folders.source, ignore_errors=True)
+    async with Storage(_access(folders, request, "source")) as storage:
+        source: Download = await storage.download(
+            request.source_uri, folders.source, limits=limits, digest=request.source_digest
+        )
+    digests = {
+        name: await _data(request, folders, name, asked, target)
+        for name, asked, target in (
+            ("calibration", request.calibration, folders.calibration),
+            ("evaluation", request.evaluation, folders.evaluation),
+        )
+    }
+    return IntakeResult(
+        source_digest=source.digest,
+        source_bytes=source.bytes,
+        calibration_digest=digests["calibration"],
+        evaluation_digest=digests["evaluation"],
+    )
+
+
+async def _data(
+    request: JobRequest, folders: Folders, name: str, asked: DataRequest | None, target: Path
+) -> str | None:
+    if asked is None:
+        return None
+    incoming = target.with_name(f"{name}.incoming")
+    shutil.rmtree(incoming, ignore_errors=True)
+    limits = Limits(max_bytes=Budget().max_data_bytes)
+    async with Storage(_access(folders, request, name)) as storage:
+        found = await storage.download(asked.uri, incoming, limits=limits, digest=asked.digest)
+    if len(found.files) != 1:
+        raise RefusalError(
+            Reason.DATA_INVALID, f"The {name} data are a folder. Name one .npz file as storageUri."
+        )
+    (incoming / found.files[0].path).replace(target)
+    shutil.rmtree(incoming)
+    return found.digest
+
+
+def inspect(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
+    """Refuse hostile or unusable files; the answer is what fetch found."""
+    del triton
+    found = intake.take(request, folders, Budget())
+    LOG.info("contract: %s", json.dumps(found.contract.to_json()))
+    result: dict[str, Any] = json.loads(folders.fetched.read_text())
+    return result
+
+
+def convert(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
+    """All optimizing stages; leaves the artifact's folder and the summary for publish."""
+    if folders.done.exists():
+        return _done(folders)
+    found = conversion.convert(request, folders, Budget(), triton, lambda text: LOG.info("%s", text))
+    summary = artifact.write(found, folders.artifact)
+    if summary is None:
+        raise RefusalError(Reason.TRITON_FAILED, "The model was not proven in Triton.")
+    folders.summary.write_text(json.dumps(summary.to_json()))
+    shutil.rmtree(folders.scratch, ignore_errors=True)
+    return summary.to_json()
+
+
+def publish(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
+    """Upload, manifest last, and answer with what the store then says."""
+    del triton
+    if folders.done.exists():
+        return _done(folders)
+    return run(_publish(request, folders)).to_json()
+
+
+async def _publish(request: JobRequest, folders: Folders) -> Summary:
+    async with Storage(_access(folders, request, "store-write")) as storage:
+        await storage.publish(folders.artifact, _store(request))
+        stored = await storage.published(_store(request))
+    if stored is None:
+        raise RefusalError(
+            Reason.PUBLISH_FAILED,
+            "The store took the artifact and does not show it. Check the store's consistency and that "
+            "its write Secret may also read.",
+        )
+    return artifact.stored_summary(stored.manifest)
+
+
+def _done(folders: Folders) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads(folders.done.read_text())
+    return summary
+
+
+_STAGES: Mapping[str, Callable[[JobRequest, Folders, TritonAddress], dict[str, Any]]] = {
+    "fetch": fetch,
+    "inspect": inspect,
+    "convert": convert,
+    "publish": publish,
+}

@@ -1,0 +1,227 @@
+"""Loads a model in the runtime and finds its contract by running it; runs in a child (`sandbox`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from tightship.optimize import data, graph, runtime
+from tightship.optimize.budget import Budget
+from tightship.optimize.contract import STRING, Contract, Tensor, numpy_type
+from tightship.optimize.failures import Reason, RefusalError
+
+MADE = "made"
+_SIZES = (1, 8, 16, 32, 64, 128, 224, 256)
+_ROW_TOLERANCE = 0.02  # of the largest absolute answer; another batch size rounds differently
+_STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
+
+Feed = dict[str, np.ndarray]
+Make = Callable[[int | None], Feed]
+"""Inputs for a batch of so many rows; for None, inputs in exactly the model's own shapes."""
+
+
+class _NoFitError(ValueError):
+    """These samples cannot be made into inputs of this kind."""
+
+
+def task(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Child's entry: {model, operators, data: {path, what} | None, threads, samples} -> contract.
+
+    Leaves inputs that the model takes in the folder MADE.
+    """
+    samples = None
+    if payload["data"] is not None:
+        samples = data.read(Path(payload["data"]["path"]), payload["data"]["what"], Budget())
+    model = Path(payload["model"])
+    foreign = [tuple(pair) for pair in payload["operators"] if pair[0] not in _STANDARD_DOMAINS]
+    session = _load(model, payload["threads"], foreign)
+    contract, make = find(session, model, samples)
+    _keep(contract, make, payload["samples"], Path(MADE))
+    return contract.to_json()
+
+
+def _load(model: Path, threads: int, foreign: Sequence[tuple[str, ...]]) -> ort.InferenceSession:
+    try:
+        return runtime.session(model, threads)
+    except Exception as error:
+        words = runtime.brief(error)
+        if foreign:
+            names = ", ".join(f"{domain}:{name}" for domain, name in foreign[:4])
+            raise RefusalError(
+                Reason.UNSUPPORTED_MODEL,
+                f"The model uses operators that ONNX Runtime does not have ({names}). Export it with "
+                "standard operators only; libraries of custom operators are not loaded.",
+            ) from error
+        if "is not a registered function/op" in words or "NOT_IMPLEMENTED" in words:
+            raise RefusalError(
+                Reason.UNSUPPORTED_MODEL,
+                f"ONNX Runtime {ort.__version__} does not implement an operator of the model: {words}. "
+                "Export it with another opset.",
+            ) from error
+        raise RefusalError(
+            Reason.INVALID_MODEL,
+            f"ONNX Runtime {ort.__version__} cannot load the model: {words}. Check it with "
+            "onnx.checker and export it again.",
+        ) from error
+
+
+def _keep(contract: Contract, make: Make, count: int, folder: Path) -> None:
+    feed = make(min(count, contract.max_batch)) if contract.batched else make(None)
+    plain = {n: a.astype(np.str_) if a.dtype == object else a for n, a in feed.items()}
+    if not contract.batched:
+        plain = {name: array[np.newaxis] for name, array in plain.items()}
+    data.Dataset(plain).save(folder)
+
+
+def find(
+    session: ort.InferenceSession, model: Path, samples: data.Arrays | None
+) -> tuple[Contract, Make]:
+    """The contract of a loaded model, and what made inputs that it takes.
+
+    `samples` are data arrays as they came; without them, or where they do not fit, made-up inputs
+    are run.
+
+    Raises:
+        RefusalError: a type that cannot be served, or the model does not run on any inputs.
+    """
+    blank = replace(
+        graph.facts(model),
+        inputs=_tensors(session.get_inputs(), "input"),
+        outputs=_tensors(session.get_outputs(), "output"),
+    )
+    errors = [""]
+    for make in _makers(blank.inputs, samples):
+        found = _batched(session, blank, make, errors)
+        if found is not None:
+            return found, make
+    for make in _makers(blank.inputs, samples):
+        if _attempt(session, make, None, errors) is not None:
+            return blank, make
+    raise RefusalError(
+        Reason.UNSUPPORTED_MODEL,
+        f"The model loads but did not run on made-up inputs of any size: {errors[-1]}. Give "
+        "evaluation data, whose samples are then used instead.",
+    )
+
+
+def _tensors(nodes: Sequence[Any], kind: str) -> tuple[Tensor, ...]:
+    tensors = []
+    for node in nodes:
+        dtype = numpy_type(node.type)
+        if dtype is None:
+            hint = " Convert it with zipmap=False." if "map" in node.type else ""
+            raise RefusalError(
+                Reason.UNSUPPORTED_MODEL,
+                f"The model's {kind} '{node.name}' is of type {node.type}, which Triton cannot serve."
+                f"{hint}",
+            )
+        dims = tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in node.shape)
+        tensors.append(Tensor(node.name, dtype, dims))
+    if not tensors:
+        raise RefusalError(Reason.UNSUPPORTED_MODEL, f"The model has no {kind}s. Nothing to serve.")
+    return tuple(tensors)
+
+
+def _makers(inputs: Sequence[Tensor], samples: data.Arrays | None) -> Iterator[Make]:
+    if samples is not None and all(tensor.name in samples for tensor in inputs):
+        yield lambda rows: {t.name: _taken(t, samples[t.name], rows) for t in inputs}
+    for size in _SIZES:
+        for fill in (1, 0):
+            yield _Made(inputs, size, fill)
+
+
+def _taken(tensor: Tensor, array: np.ndarray, rows: int | None) -> np.ndarray:
+    sample = array.shape[1:]
+    if not len(array) or (tensor.dtype == STRING) != (array.dtype.kind in "US"):
+        raise _NoFitError
+    if rows is not None and _fits(tensor.dims[1:], sample) and tensor.dims[:1] == (None,):
+        taken = array[np.arange(rows) % len(array)]
+    elif rows is None and _fits(tensor.dims, sample):
+        taken = array[0]
+    elif rows is None and tensor.dims[:1] in ((1,), (None,)) and _fits(tensor.dims[1:], sample):
+        taken = array[:1]
+    else:
+        raise _NoFitError
+    if tensor.dtype != STRING:
+        taken = taken.astype(tensor.dtype)
+    return runtime.runtime_array(taken, tensor.dtype)
+
+
+def _fits(dims: tuple[int | None, ...], shape: tuple[int, ...]) -> bool:
+    return len(dims) == len(shape) and all(
+        d is None or d == s for d, s in zip(dims, shape, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """Made-up inputs: fixed noise for floats, one constant for whole numbers (a valid index)."""
+
+    inputs: Sequence[Tensor]
+    size: int  # of every axis that may vary
+    fill: int
+
+    def __call__(self, rows: int | None) -> Feed:
+        return {tensor.name: self._made(tensor, rows) for tensor in self.inputs}
+
+    def _made(self, tensor: Tensor, rows: int | None) -> np.ndarray:
+        shape = [self.size if dim is None else dim for dim in tensor.dims]
+        if rows is not None:
+            if tensor.dims[:1] != (None,):
+                raise _NoFitError
+            shape[0] = rows
+        if tensor.dtype == STRING:
+            return np.full(shape, "a", np.object_)
+        if np.dtype(tensor.dtype).kind == "f":
+            noise = np.random.default_rng(0).standard_normal(shape)
+            return noise.astype(tensor.dtype)
+        return np.full(shape, self.fill, np.dtype(tensor.dtype))
+
+
+def _batched(
+    session: ort.InferenceSession, blank: Contract, make: Make, errors: list[str]
+) -> Contract | None:
+    both = _attempt(session, make, 2, errors)
+    alone = _attempt(session, make, 1, errors)
+    if both is None or alone is None or not _follows(both, 2) or not _follows(alone, 1):
+        return None
+    if not all(_close(whole[:1], one) for whole, one in zip(both, alone, strict=True)):
+        return replace(
+            blank, notes=("a row's answer depends on the other rows of its batch: not batched",)
+        )
+    for size in (Budget().max_batch, 8):
+        many = _attempt(session, make, size, errors)
+        if many is not None and _follows(many, size):
+            return replace(blank, max_batch=size)
+    return replace(blank, max_batch=2)
+
+
+def _attempt(
+    session: ort.InferenceSession, make: Make, rows: int | None, errors: list[str]
+) -> list[np.ndarray] | None:
+    try:
+        return [np.asarray(answer) for answer in session.run(None, make(rows))]
+    except _NoFitError:
+        return None
+    except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors share no other base class)
+        errors.append(runtime.brief(error))
+        return None
+
+
+def _follows(answers: list[np.ndarray], rows: int) -> bool:
+    return all(answer.ndim and len(answer) == rows for answer in answers)
+
+
+def _close(first: np.ndarray, second: np.ndarray) -> bool:
+    if first.shape != second.shape:
+        return False
+    if first.dtype.kind not in "fiub":
+        return bool(np.array_equal(first, second))
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    scale = float(np.nanmax(np.abs(one), initial=0.0))
+    return bool(np.allclose(one, other, rtol=0, atol=_ROW_TOLERANCE * scale + 1e-6, equal_nan=True))

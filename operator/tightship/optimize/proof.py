@@ -1,0 +1,187 @@
+"""Walks down the ranking in the real Triton until a candidate is proven, else proves the original."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tightship.api.job import JobRequest
+from tightship.optimize import confirm, evaluate, selection
+from tightship.optimize.budget import Budget
+from tightship.optimize.candidate import Candidate, Status
+from tightship.optimize.confirm import CANDIDATE, ORIGINAL, Proof, Race, Stand, UnconfirmedError
+from tightship.optimize.data import Dataset
+from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.intake import Intake
+from tightship.optimize.runtime import Outputs
+from tightship.optimize.workshop import Workshop
+from tightship.triton.client import TritonClient
+from tightship.triton.errors import TritonError
+from tightship.triton.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class TritonAddress:
+    """HOST:PORT of the HTTP and of the metrics port."""
+
+    http: str
+    metrics: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What is published, as Triton serves it. `race` compares with the original, or with itself."""
+
+    chosen: Candidate | None
+    server: str
+    race: Race
+    metric: float | None  # through Triton, over all samples
+    proof: Proof | None
+    profile: Profile
+    golden: dict[str, Any]  # arrays
+    tolerance: tuple[float, float]
+    objective_met: bool | None  # None: there is no objective
+
+
+class Bench:
+    """Proves the models of one conversion."""
+
+    def __init__(
+        self, request: JobRequest, intake: Intake, workshop: Workshop, config: str, budget: Budget
+    ) -> None:
+        self._request, self._intake, self._workshop = request, intake, workshop
+        self._config, self._budget = config, budget
+        self._samples = workshop.judged or intake.golden
+
+    async def prove(
+        self, address: TritonAddress, repository: Path, order: Sequence[Candidate]
+    ) -> Outcome:
+        """The first candidate of the ranking that holds, else the original.
+
+        Raises:
+            RefusalError: Triton does not answer, or does not serve the original as it was evaluated.
+        """
+        async with TritonClient(
+            address.http, metrics_address=address.metrics, deadline=60.0
+        ) as client:
+            stand = Stand(client, repository, self._intake.contract, self._config, self._budget)
+            try:
+                return await self._proven(stand, order)
+            except (TritonError, UnconfirmedError) as error:
+                raise RefusalError(
+                    Reason.TRITON_FAILED,
+                    f"The original could not be proven in Triton: {error}. Look at the container "
+                    "'triton' of the Job's pod; the pool's server image must serve ONNX models.",
+                ) from error
+
+    async def _proven(self, stand: Stand, order: Sequence[Candidate]) -> Outcome:
+        server = await stand.ready()
+        await stand.drop(ORIGINAL, CANDIDATE)
+        proof, answers = await self._original(stand)
+        winner: Candidate | None = None
+        for candidate in order:
+            if await self._tried(stand, candidate) and (winner is None or self._meets(candidate)):
+                winner, previous = candidate, winner
+                if previous is not None:
+                    self._missed(previous)
+                if self._meets(candidate):
+                    break
+        return await self._finished(stand, winner, server, proof, answers)
+
+    async def _original(self, stand: Stand) -> tuple[Proof | None, Outputs | None]:
+        await stand.load(ORIGINAL, self._workshop.original)
+        if self._workshop.judged is None:
+            return None, None
+        expected = evaluate.load_answers(self._workshop.scratch / "reference")
+        return await stand.prove(ORIGINAL, self._workshop.judged, expected)
+
+    async def _tried(self, stand: Stand, candidate: Candidate) -> bool:
+        """Whether the candidate holds in Triton; otherwise it is refused with the reason."""
+        try:
+            if await self._held(stand, candidate):
+                return True
+        except UnconfirmedError as error:
+            candidate.refuse(Status.TRITON_REFUSED, str(error))
+        except TritonError as error:
+            candidate.refuse(Status.TRITON_REFUSED, f"Triton failed while it served it: {error}")
+            await stand.ready()
+            await stand.load(ORIGINAL, self._workshop.original)
+        return False
+
+    async def _held(self, stand: Stand, candidate: Candidate) -> bool:
+        if candidate.file is None or self._workshop.judged is None:
+            return False
+        await stand.load(CANDIDATE, candidate.file)
+        expected = evaluate.load_answers(candidate.file.parent / "answers")
+        proof, answers = await stand.prove(CANDIDATE, self._workshop.judged, expected)
+        race = await stand.race(self._samples, self._request.slo_percentile)
+        candidate.triton = {
+            "race": asdict(race),
+            "proof": asdict(proof),
+            "metric": self._metric(answers),
+        }
+        reason = selection.too_slow(race.speedup, race.noise, self._request.min_speedup)
+        if reason:
+            runtime = candidate.timed.speedup if candidate.timed else 1.0
+            text = f"through Triton {reason} (x{runtime:.2f} in the runtime alone)"
+            candidate.refuse(Status.TOO_SLOW, text)
+        return reason is None
+
+    def _meets(self, candidate: Candidate) -> bool:
+        latency = float(candidate.triton["race"]["percentile"]) if candidate.triton else 0.0
+        return selection.meets(latency, self._request.slo_target)
+
+    def _missed(self, candidate: Candidate) -> None:
+        latency = candidate.triton["race"]["percentile"] if candidate.triton else 0.0
+        candidate.refuse(
+            Status.OBJECTIVE_MISSED,
+            f"p{self._request.slo_percentile} of {latency * 1e3:.1f} ms is above the objective, which "
+            "another candidate meets",
+        )
+
+    def _metric(self, answers: Outputs) -> float:
+        judging, dataset = self._workshop.judging(), self._samples
+        expected = evaluate.load_answers(Path(judging.reference))
+        return float(evaluate.score(judging, dataset, expected, answers).mean())
+
+    async def _finished(
+        self,
+        stand: Stand,
+        winner: Candidate | None,
+        server: str,
+        proof: Proof | None,
+        answers: Outputs | None,
+    ) -> Outcome:
+        """Profile what won, alone in Triton, and take its golden answers."""
+        if winner is None or winner.file is None or winner.triton is None:
+            race = await stand.alone(ORIGINAL, self._samples, self._request.slo_percentile)
+            metric = None if answers is None else self._metric(answers)
+        else:
+            race, proof = Race(**winner.triton["race"]), Proof(**winner.triton["proof"])
+            metric = winner.triton["metric"]
+        model = winner.file if winner and winner.file else self._workshop.original
+        await stand.drop(ORIGINAL, CANDIDATE)
+        await stand.load(CANDIDATE, model)
+        profile = await stand.profile(CANDIDATE, self._samples, race.p50)
+        rounds = await self._golden_rounds(stand)
+        await stand.drop(CANDIDATE)
+        target = self._request.slo_target
+        return Outcome(
+            chosen=winner,
+            server=server,
+            race=race,
+            metric=metric,
+            proof=proof,
+            profile=profile,
+            golden=confirm.golden(self._intake.golden, rounds),
+            tolerance=confirm.tolerance(rounds),
+            objective_met=None if target is None else selection.meets(race.percentile, target),
+        )
+
+    async def _golden_rounds(self, stand: Stand) -> list[Outputs]:
+        """The golden samples one by one, once more, and together: how they will be asked."""
+        samples: Dataset = self._intake.golden
+        sizes = (1, 1, max(1, self._intake.contract.max_batch))
+        return [await stand.answers(CANDIDATE, samples, size) for size in sizes]

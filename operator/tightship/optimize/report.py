@@ -1,0 +1,229 @@
+"""report.json: what was tried, what it cost in accuracy, why this one. Schema: docs/reference/report.schema.json."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from tightship.api.artifact import REPORT_SCHEMA, Summary
+from tightship.optimize import gate, machine
+from tightship.optimize.candidate import Candidate, Status
+from tightship.optimize.conversion import Conversion, timings_json
+from tightship.optimize.timing import Latency
+from tightship.triton.profile import Profile
+
+ORIGINAL = "original"
+NO_TECHNIQUE = "None"
+_REASON_MAX = 900
+_METHODS = {
+    "accuracy": "Tango score bound on the paired drop (Tango 1998)",
+    "agreement": "Tango score bound on the share of samples that disagree (Tango 1998)",
+    "mrr": "Student's bound on the mean paired drop, at least z^2/(n+z^2)",
+}
+_BACKEND_BYTES = 70 * 2**20  # of one instance without its model, where memory cannot be seen
+
+
+def report(conversion: Conversion) -> dict[str, Any]:
+    """The whole report as a JSON value without NaN or infinity."""
+    request, intake = conversion.request, conversion.intake
+    found = {
+        "schema": REPORT_SCHEMA,
+        "key": request.key,
+        "tools": machine.versions(),
+        "images": {"converter": request.converter_image, "server": request.server_image},
+        "hardware": machine.hardware(request.threads, request.node_class),
+        "source": {
+            "sha256": request.source_digest,
+            "format": request.source_format,
+            "bytes": conversion.original.stat().st_size,
+            "contract": intake.contract.to_json(),
+            "config": {"given": intake.config is not None, "filled": list(conversion.config.filled)},
+            "normalised": conversion.normalised or None,
+        },
+        "data": _data(conversion),
+        "gate": _gate(conversion),
+        "objective": _objective(conversion),
+        "minSpeedup": request.min_speedup,
+        "runtime": timings_json(conversion),
+        "baseline": {"metric": conversion.baseline.get("metric")},
+        "candidates": [candidate.to_json() for candidate in conversion.candidates],
+        "selection": _selection(conversion),
+        "triton": _triton(conversion),
+        "warnings": list(dict.fromkeys(conversion.warnings)),
+        "seconds": conversion.seconds,
+    }
+    clean: dict[str, Any] = _finite(found)
+    return clean
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
+    """NaN and infinity have no JSON: they become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _data(conversion: Conversion) -> dict[str, Any]:
+    request, intake = conversion.request, conversion.intake
+    found: dict[str, Any] = {"calibration": None, "evaluation": None}
+    for name, asked, dataset in (
+        ("calibration", request.calibration, intake.calibration),
+        ("evaluation", request.evaluation, intake.evaluation),
+    ):
+        if asked is not None and dataset is not None:
+            found[name] = {"sha256": asked.digest, "samples": len(dataset)}
+    return found
+
+
+def _gate(conversion: Conversion) -> dict[str, Any]:
+    request, samples = conversion.request, conversion.baseline.get("samples")
+    return {
+        "metric": conversion.metric,
+        "direction": "higher is better",
+        "maxDrop": request.max_drop,
+        "confidence": request.confidence,
+        "method": _METHODS[conversion.metric],
+        "samples": samples,
+        "resolution": gate.resolution(samples, request.confidence) if samples else None,
+        "samplesNeeded": gate.samples_needed(request.max_drop, request.confidence),
+    }
+
+
+def _objective(conversion: Conversion) -> dict[str, Any] | None:
+    request = conversion.request
+    if request.slo_target is None:
+        return None
+    outcome = conversion.outcome
+    return {
+        "percentile": request.slo_percentile,
+        "targetSeconds": request.slo_target,
+        "measuredSeconds": outcome.race.percentile if outcome else None,
+        "met": outcome.objective_met if outcome else None,
+    }
+
+
+def _selection(conversion: Conversion) -> dict[str, Any]:
+    chosen = conversion.chosen
+    return {
+        "variant": chosen.id if chosen else ORIGINAL,
+        "technique": chosen.technique if chosen else NO_TECHNIQUE,
+        "reason": reason(conversion),
+        "rule": "fastest inside the gate; equal within the noise: fewer passes, smaller drop, smaller file",
+        "ranking": list(conversion.ranking.order),
+        "proven": conversion.outcome is not None,
+    }
+
+
+def _triton(conversion: Conversion) -> dict[str, Any] | None:
+    outcome = conversion.outcome
+    if outcome is None:
+        return None
+    return {
+        "server": outcome.server,
+        "race": asdict(outcome.race) if conversion.chosen else None,
+        "metric": outcome.metric,
+        "proof": asdict(outcome.proof) if outcome.proof else None,
+        "loadSeconds": outcome.profile.load_seconds,
+        "memoryBytes": memory(outcome.profile, conversion),
+        "memorySeen": outcome.profile.memory is not None,
+    }
+
+
+def memory(profile: Profile, conversion: Conversion) -> int:
+    """Bytes of one instance: as measured at its peak, or from above where it cannot be seen."""
+    seen = profile.memory_peak or profile.memory
+    return seen if seen else _BACKEND_BYTES + 3 * conversion.original.stat().st_size
+
+
+def reason(conversion: Conversion) -> str:
+    """One sentence: why this one."""
+    chosen, metric = conversion.chosen, conversion.metric
+    if chosen is not None:
+        verdict = chosen.verdicts["gate"]
+        where = "through Triton" if conversion.outcome else "in the runtime"
+        drop = f"{metric} {verdict['before']:.4f} -> {verdict['after']:.4f}"
+        text = f"{chosen.id} is x{speedup(conversion):.2f} as fast {where}; {drop}"
+        return f"{text}, within the drop of {conversion.request.max_drop:g} that is allowed."
+    if conversion.unjudged:
+        return _short(f"The original is served: {conversion.unjudged}.")
+    if not conversion.candidates:
+        return "The original is served: no technique was asked for."
+    return _short("The original is served, because no candidate passed. " + _refusals(conversion))
+
+
+def _refusals(conversion: Conversion) -> str:
+    def nearness(candidate: Candidate) -> int:
+        return _NEARNESS.index(candidate.status) if candidate.status in _NEARNESS else 99
+
+    nearest = sorted(conversion.candidates, key=nearness)
+    return "; ".join(f"{c.id}: {c.reason}" for c in nearest) + "."
+
+
+_NEARNESS = (
+    Status.PASSED,
+    Status.OBJECTIVE_MISSED,
+    Status.TRITON_REFUSED,
+    Status.TOO_SLOW,
+    Status.GATE_FAILED,
+    Status.SMOKE_FAILED,
+    Status.INEFFECTIVE,
+    Status.ERROR,
+)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _REASON_MAX else text[: _REASON_MAX - 1] + "…"
+
+
+def speedup(conversion: Conversion) -> float:
+    """Of what is served against the original: through Triton where it was proven there."""
+    if conversion.chosen is None:
+        return 1.0
+    if conversion.outcome is not None:
+        return conversion.outcome.race.speedup
+    return conversion.chosen.timed.speedup if conversion.chosen.timed else 1.0
+
+
+def summary(conversion: Conversion, digest: str) -> Summary:
+    """What goes into the status; only for a conversion that was proven in Triton.
+
+    Raises:
+        ValueError: it was not.
+    """
+    outcome, chosen = conversion.outcome, conversion.chosen
+    if outcome is None:
+        raise ValueError("a conversion that was not proven in Triton has no summary")
+    before = conversion.baseline.get("metric", 1.0)
+    size = conversion.original.stat().st_size
+    return Summary(
+        key=conversion.request.key or "",
+        digest=digest,
+        variant=chosen.id if chosen else ORIGINAL,
+        technique=chosen.technique if chosen else NO_TECHNIQUE,
+        reason=reason(conversion),
+        bytes_before=size,
+        bytes_after=chosen.bytes if chosen else size,
+        speedup=speedup(conversion),
+        p50_before=outcome.race.p50_before,
+        p50_after=outcome.race.p50,
+        p99=outcome.profile.at(1).p99,
+        metric=conversion.metric,
+        metric_before=before,
+        metric_after=chosen.verdicts["gate"]["after"] if chosen else before,
+        gate_max_drop=conversion.request.max_drop,
+        candidates=len(conversion.candidates) + 1,
+        memory=memory(outcome.profile, conversion),
+        load_seconds=outcome.profile.load_seconds,
+        duty_seconds=outcome.profile.at(1).busy_seconds,
+        max_batch=outcome.profile.max_batch,
+    )
+
+
+def runtime_p50(latency: Latency, clock: str) -> float:
+    """Median seconds on the clock that speeds are judged by."""
+    return latency.cpu_p50 if clock == "cpu" else latency.wall_p50

@@ -1,0 +1,146 @@
+"""Runs one function of this package in a fresh process with limits; a crash becomes a sentence, not an exception.
+
+The child gets a scratch folder as working directory and home, none of our environment but what Python needs, and
+limits on address space, file size and time. It reads its argument as JSON and writes its result as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tightship
+from tightship.optimize.budget import GIB, memory_limit
+from tightship.optimize.failures import Reason, RefusalError
+
+RESULT = "result.json"
+LOG = "log.txt"
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "VIRTUAL_ENV")
+_LOG_TAIL = 2000
+_MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Failed to allocate memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Of one child: wall-clock seconds, bytes of address space, bytes of any one file that it writes."""
+
+    seconds: float
+    memory: int
+    file_bytes: int = 8 * GIB
+
+    @classmethod
+    def for_model(cls, model_bytes: int, seconds: float, file_bytes: int = 8 * GIB) -> Limits:
+        """Room for eight copies of the model and the runtime's own reservation, within the container's limit."""
+        wanted = 8 * model_bytes + 6 * GIB
+        return cls(
+            seconds=seconds, memory=min(wanted, memory_limit() + 2 * GIB), file_bytes=file_bytes
+        )
+
+
+class CrashError(Exception):
+    """The child ended without a result; the message says how, in one sentence."""
+
+    def __init__(self, message: str, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def environment(scratch: Path) -> dict[str, str]:
+    """What a child sees: no secret, no request, temporary files in its scratch folder."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    root = str(Path(tightship.__file__).resolve().parents[1])
+    return {
+        **kept,
+        "PYTHONPATH": root,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HOME": str(scratch),
+        "TMPDIR": str(scratch),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def command(task: str) -> list[str]:
+    """The child's command line for `module:function` of this package."""
+    return [sys.executable, "-P", "-m", "tightship.optimize.worker", task]
+
+
+def restrict(limits: Limits) -> None:
+    """Apply limits to the calling process; runs in the child before the interpreter starts."""
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def run(task: str, payload: Mapping[str, Any], scratch: Path, limits: Limits) -> dict[str, Any]:
+    """Run `module:function` with the payload; returns its result.
+
+    Raises:
+        RefusalError: the function refused its input for a documented reason.
+        CrashError: the child crashed, ran out of memory or of time.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / RESULT).unlink(missing_ok=True)
+    started = time.monotonic()
+    with (scratch / LOG).open("wb") as log:
+        child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+            command(task),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=scratch,
+            env=environment(scratch),
+            preexec_fn=lambda: restrict(limits),  # noqa: PLW1509 (no threads are started before)
+            start_new_session=True,
+        )
+        _feed(child, payload, limits.seconds)
+    return _result(child.returncode, scratch, limits, time.monotonic() - started)
+
+
+def _feed(child: subprocess.Popen[bytes], payload: Mapping[str, Any], seconds: float) -> None:
+    try:
+        child.communicate(json.dumps(payload).encode(), timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def _result(code: int, scratch: Path, limits: Limits, seconds: float) -> dict[str, Any]:
+    file = scratch / RESULT
+    if code == 0 and file.exists():
+        answer = json.loads(file.read_text())
+        if refusal := answer.get("refusal"):
+            raise RefusalError(Reason(refusal["reason"]), refusal["message"])
+        result: dict[str, Any] = answer["result"]
+        return result
+    log = (scratch / LOG).read_text(errors="replace")[-_LOG_TAIL:]
+    raise _crash(code, log, limits, seconds)
+
+
+def _crash(code: int, log: str, limits: Limits, seconds: float) -> CrashError:
+    if seconds >= limits.seconds:
+        return CrashError(f"it took longer than {limits.seconds:g} s", Reason.TIMED_OUT)
+    if any(word in log for word in _MEMORY_WORDS) or code == -signal.SIGKILL:
+        room = f"{limits.memory / GIB:.1f} GiB"
+        return CrashError(f"it needs more memory than the {room} it may use", Reason.OUT_OF_MEMORY)
+    if "No space left on device" in log or code == -signal.SIGXFSZ:
+        return CrashError("no space is left in the scratch folder", Reason.NO_SPACE)
+    if code < 0:
+        name = signal.Signals(-code).name
+        return CrashError(f"its process was ended by {name}", Reason.INTERNAL)
+    return CrashError(_last_line(log), Reason.INTERNAL)
+
+
+def _last_line(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "its process ended without a word"

@@ -1,0 +1,134 @@
+"""Techniques: each module proposes recipes from facts and applies its pass to a file.
+
+A technique is a module with `propose` and `apply` as in `Technique`. A recipe is a sequence of passes, so techniques
+combine. A new technique is a new module and one entry in MODULES.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from tightship.optimize.contract import Contract
+from tightship.optimize.data import Dataset
+
+MODULES = ("dynamic_int8", "static_int8", "half", "prune")
+
+QUANTIZE = "Quantize"
+HALF_PRECISION = "HalfPrecision"
+PRUNE = "Prune"
+
+_VNNI = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
+_ALREADY_INTEGER = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "MatMulInteger",
+    "ConvInteger",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What decides which candidates are worth building."""
+
+    contract: Contract
+    calibration: bool
+    cpu_flags: frozenset[str]
+    quantize: bool
+    half_precision: bool
+    prune: bool
+    sparsity: float
+
+    @property
+    def vnni(self) -> bool:
+        """Whether the processor multiplies 8-bit numbers without an overflow in 16 bits."""
+        return bool(self.cpu_flags & _VNNI)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the model came with integer arithmetic of its own."""
+        return any(name in self.contract.operators for name in _ALREADY_INTEGER)
+
+    def has(self, *operators: str) -> bool:
+        """Whether the model uses one of the operators."""
+        return any(name in self.contract.operators for name in operators)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One step of a recipe: a technique's module and its parameters (JSON values)."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A candidate to build. `slow` is the known cause when it turns out to bring no speed."""
+
+    id: str
+    technique: str
+    passes: tuple[Pass, ...]
+    slow: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ineligible:
+    """A candidate that is not built, and why."""
+
+    id: str
+    technique: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a pass may use besides the model: samples in the model's own form."""
+
+    contract: Contract
+    calibration: Dataset
+    batch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What a pass did. `ineffective` says why its result is not worth evaluating."""
+
+    notes: tuple[str, ...] = ()
+    coverage: Mapping[str, float] = field(default_factory=dict)
+    ineffective: str | None = None
+    simulation: str | None = None  # file that computes as the target hardware would
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON value."""
+        return asdict(self)
+
+
+class Technique(Protocol):
+    """The interface of a technique's module."""
+
+    def propose(self, facts: Facts) -> Sequence[Recipe | Ineligible]:
+        """Candidates for this model; pure."""
+        ...
+
+    def apply(
+        self, source: Path, target: Path, params: Mapping[str, Any], material: Material
+    ) -> Applied:
+        """Write the changed model to `target`; runs in a child, may raise anything."""
+        ...
+
+
+def technique(name: str) -> Technique:
+    """The module of that name."""
+    if name not in MODULES:
+        raise ValueError(f"'{name}' is not a technique; there are {', '.join(MODULES)}")
+    return cast("Technique", importlib.import_module(f"{__name__}.{name}"))
+
+
+def propose(facts: Facts) -> list[Recipe | Ineligible]:
+    """All candidates of all techniques, in the order in which they are tried."""
+    return [found for name in MODULES for found in technique(name).propose(facts)]

@@ -1,0 +1,235 @@
+"""The stages that run in children: normalise, baseline, build, evaluate, time. One method each."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tightship.api.job import JobRequest
+from tightship.optimize import evaluate, graph, sandbox, selection, techniques, timing
+from tightship.optimize.budget import Budget
+from tightship.optimize.candidate import Candidate, Status
+from tightship.optimize.data import Dataset
+from tightship.optimize.evaluate import Judging
+from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.intake import Intake
+from tightship.optimize.sandbox import CrashError, Limits
+from tightship.optimize.selection import Contender, Ranking
+from tightship.optimize.techniques import Recipe
+from tightship.optimize.timing import Timing, Timings
+
+MODEL = "model.onnx"
+INLINE_MAX = 3 * 2**29  # bytes that one ONNX file may safely hold
+_TASKS = "tightship.optimize"
+_STOPPED = {
+    "smoke": Status.SMOKE_FAILED,
+    "fidelity": Status.GATE_FAILED,
+    "look": Status.TOO_SLOW,
+    "full": Status.GATE_FAILED,
+}
+
+
+class Workshop:
+    """One conversion's scratch folder and the children that work in it."""
+
+    def __init__(self, request: JobRequest, intake: Intake, scratch: Path, budget: Budget) -> None:
+        self._request, self._intake, self._budget = request, intake, budget
+        self.scratch = scratch
+        self.original = self._placed()
+        self._calibration, self.judged = _split(intake)
+        self._normalised = self.original
+
+    def _placed(self) -> Path:
+        """The original as one file: its own bytes, or with its external data brought in."""
+        target = self.scratch / "original" / MODEL
+        target.parent.mkdir(parents=True, exist_ok=True)
+        size = graph.file_bytes(self._intake.model)
+        if size == self._intake.model.stat().st_size:
+            shutil.copyfile(self._intake.model, target)
+            return target
+        if size > INLINE_MAX:
+            raise RefusalError(
+                Reason.MODEL_TOO_LARGE,
+                f"The model and its external data have {size} bytes; up to {INLINE_MAX} are taken. "
+                "Give a smaller model.",
+            )
+        graph.save(graph.load(self._intake.model), target)
+        return target
+
+    def _run(self, task: str, payload: Mapping[str, Any], folder: str) -> dict[str, Any]:
+        size = self.original.stat().st_size
+        limits = Limits.for_model(size, self._budget.stage_seconds, self._budget.scratch_bytes)
+        return sandbox.run(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
+
+    def judging(self) -> Judging:
+        """What candidates are judged on; only where there are data."""
+        return Judging(
+            contract=self._intake.contract,
+            dataset=str(self.scratch / "judged"),
+            reference=str(self.scratch / "reference"),
+            original=str(self.original),
+            metric=self._request.metric if self._intake.evaluation else None,
+            max_drop=self._request.max_drop,
+            confidence=self._request.confidence,
+            min_speedup=self._request.min_speedup,
+            threads=self._request.threads,
+        )
+
+    def baseline(self) -> dict[str, Any]:
+        """Run the original over the data.
+
+        Raises:
+            RefusalError: the metric does not fit the outputs, or the run fails.
+        """
+        if self.judged is None:
+            return {}
+        self.judged.save(self.scratch / "judged")
+        self._calibration.save(self.scratch / "calibration")
+        try:
+            return self._run("evaluate:baseline_task", {"judging": self.judging().to_json()}, "base")
+        except CrashError as crash:
+            raise RefusalError(
+                crash.reason if crash.reason is not Reason.INTERNAL else Reason.DATA_INVALID,
+                f"The original does not run over the evaluation data: {crash}. Check that the data "
+                "are valid inputs of the model.",
+            ) from crash
+
+    def normalise(self) -> dict[str, Any]:
+        """Prepare the file that techniques start from; the original where that does not work."""
+        verify = self._calibration.arrays
+        count = self._budget.verify_samples
+        Dataset({n: a[:count] for n, a in verify.items()}).save(self.scratch / "verify")
+        target = self.scratch / "normalised" / MODEL
+        payload = {
+            "source": str(self.original),
+            "target": str(target),
+            "samples": str(self.scratch / "verify"),
+            "contract": self._intake.contract.to_json(),
+            "batch": self._budget.evaluation_batch,
+        }
+        try:
+            result = self._run("normalise:task", payload, "normalised")
+        except (CrashError, RefusalError) as error:
+            return {"steps": [], "notes": [f"normalising was left out: {error}"]}
+        self._normalised = target
+        return result
+
+    def build(self, candidate: Candidate, recipe: Recipe) -> None:
+        """Build the candidate's file; a crash is its result."""
+        folder = self.scratch / "candidates" / candidate.id
+        target = folder / MODEL
+        payload = {
+            "source": str(self._normalised),
+            "target": str(target),
+            "passes": [{"name": s.name, "params": dict(s.params)} for s in recipe.passes],
+            "contract": self._intake.contract.to_json(),
+            "samples": str(self.scratch / "calibration"),
+            "batch": self._budget.evaluation_batch,
+        }
+        started = time.monotonic()
+        try:
+            built = self._run("build:task", payload, f"candidates/{candidate.id}")
+        except (CrashError, RefusalError) as error:
+            candidate.refuse(Status.ERROR, f"building it failed: {error}")
+            return
+        finally:
+            candidate.seconds += time.monotonic() - started
+        candidate.notes, candidate.coverage = tuple(built["notes"]), built["coverage"]
+        candidate.simulation = built["simulation"]
+        if built["ineffective"]:
+            candidate.refuse(Status.INEFFECTIVE, built["ineffective"])
+            return
+        candidate.file, candidate.bytes = target, target.stat().st_size
+
+    def evaluate(self, candidate: Candidate) -> None:
+        """Run the candidate's file up to its first miss."""
+        payload = {
+            "judging": self.judging().to_json(),
+            "model": str(candidate.file),
+            "simulation": candidate.simulation,
+        }
+        started = time.monotonic()
+        try:
+            result = self._run("evaluate:task", payload, f"candidates/{candidate.id}/evaluation")
+        except (CrashError, RefusalError) as error:
+            candidate.refuse(Status.ERROR, f"running it failed: {error}")
+            return
+        finally:
+            candidate.seconds += time.monotonic() - started
+        candidate.verdicts = result
+        if stopped := result.get("stopped"):
+            status = _STOPPED[stopped["stage"]]
+            slow = candidate.recipe.slow if candidate.recipe else ""
+            hint = f": {slow}" if status is Status.TOO_SLOW and slow else ""
+            candidate.refuse(status, f"{stopped['reason']}{hint}")
+
+    def time(self, candidates: Sequence[Candidate]) -> Timings | None:
+        """Time what is alive against the original; None when nothing is."""
+        files = {c.id: c.file for c in candidates if c.alive and c.file is not None}
+        if not files:
+            return None
+        setup = Timing(
+            contract=self._intake.contract,
+            dataset=self.scratch / "judged",
+            threads=self._request.threads,
+            scratch=self.scratch / "timing",
+            budget=self._budget,
+        )
+        parts = [
+            timing.measure(setup, self.original, {name: files[name] for name in names})
+            for names in timing.chunks(list(files), self.original.stat().st_size)
+        ]
+        together = timing.merged(parts)
+        for candidate in candidates:
+            candidate.timed = together.candidates.get(candidate.id)
+        return together
+
+    def rank(self, candidates: Sequence[Candidate], noise: float) -> Ranking:
+        """Order what is fast enough and refuse the rest."""
+        contenders = [
+            Contender(
+                id=c.id,
+                speedup=c.timed.speedup,
+                drop=c.verdicts["gate"]["drop"],
+                passes=len(c.recipe.passes) if c.recipe else 0,
+                bytes=c.bytes,
+                slow=c.recipe.slow if c.recipe else "",
+            )
+            for c in candidates
+            if c.alive and c.timed is not None
+        ]
+        ranking = selection.rank(contenders, noise, self._request.min_speedup)
+        for candidate in candidates:
+            if reason := ranking.refused.get(candidate.id):
+                candidate.refuse(Status.TOO_SLOW, reason)
+        return ranking
+
+    def propose(self, facts: techniques.Facts) -> list[Candidate]:
+        """One candidate for each proposal; the ineligible ones already refused."""
+        found = []
+        for proposal in techniques.propose(facts):
+            candidate = Candidate(proposal.id, proposal.technique)
+            if isinstance(proposal, Recipe):
+                candidate.recipe = proposal
+            else:
+                candidate.refuse(Status.INELIGIBLE, proposal.reason)
+            found.append(candidate)
+        return found
+
+
+def _split(intake: Intake) -> tuple[Dataset, Dataset | None]:
+    """(samples for ranges and calibration, samples to judge on).
+
+    Without evaluation data, every second calibration sample judges and is not calibrated with.
+    Without calibration data, ranges for half precision are scanned on evaluation inputs.
+    """
+    if intake.evaluation is not None:
+        inputs = Dataset(intake.evaluation.arrays)
+        return intake.calibration or inputs, intake.evaluation
+    if intake.calibration is None or len(intake.calibration) < 2:  # noqa: PLR2004 (one of each)
+        return Dataset({}), None
+    halves = [{n: a[o::2] for n, a in intake.calibration.arrays.items()} for o in (0, 1)]
+    return Dataset(halves[0]), Dataset(halves[1])
