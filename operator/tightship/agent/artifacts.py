@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from tightship.agent.failures import ARTIFACT_CORRUPT, NO_SPACE_LEFT, LoadingError
 from tightship.agent.golden import Tolerance
@@ -48,6 +49,7 @@ class ArtifactCache:
         self._root = root
         self._source = source
         self._fetching = asyncio.Semaphore(_FETCHES)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         root.mkdir(parents=True, exist_ok=True)
 
     async def get(self, wanted: ModelAssignment, needed: Collection[str]) -> Artifact:
@@ -58,6 +60,11 @@ class ArtifactCache:
         Raises:
             LoadingError: it cannot be had; nothing half-fetched stays on disk.
         """
+        lock = self._locks.setdefault(wanted.digest, asyncio.Lock())
+        async with lock:  # several models may be the same artifact
+            return await self._get(wanted, needed)
+
+    async def _get(self, wanted: ModelAssignment, needed: Collection[str]) -> Artifact:
         folder = self._root / wanted.digest
         if folder.is_dir():
             try:

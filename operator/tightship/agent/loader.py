@@ -128,12 +128,11 @@ class Loader:
         Raises:
             TritonError: Triton does not answer, or keeps it.
         """
-        slot.enter(LoadState.UNLOADING)
+        slot.reached(None)  # at once: it may be wanted again before it has gone
         await self._capacity.leave(slot.name)
         async with self._one_at_a_time:
             await self._remove(slot.name)
         await self._capacity.release(slot.name)
-        slot.reached(None)
 
     async def sweep(self, keep: Collection[str]) -> None:
         """Removes what an earlier life of the agent left in Triton and in the repository."""

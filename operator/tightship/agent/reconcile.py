@@ -188,6 +188,7 @@ class Reconciler:
     async def _step(self, slot: Slot) -> None:
         wanted = slot.wanted
         if wanted is None:
+            self._earlier.pop(slot.name, None)
             await self._loader.take_down(slot)
         elif slot.served is None:
             earlier = self._earlier.get(slot.name)

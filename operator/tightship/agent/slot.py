@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from tightship.agent.journal import Served
@@ -107,7 +107,7 @@ class Slot:
         """The model as the API shows it."""
         served = self.served
         if self.wanted is None:
-            return self._shown(LoadState.UNLOADING, served)
+            return HeldModel(name=self.name, state=LoadState.UNLOADING)
         if served is None:
             target = None if self._step is LoadState.PENDING else self.wanted.digest
             return HeldModel(
@@ -117,26 +117,19 @@ class Slot:
                 target_state=self._step if target else None,
                 failure=self.failure,
             )
-        if self.converged:
-            return self._shown(LoadState.LOADED, served)
-        return HeldModel(
+        loaded = HeldModel(
             name=self.name,
             state=LoadState.LOADED,
             digest=served.assignment.digest,
             config=served.assignment.config,
             memory=served.memory,
             load_seconds=served.load_seconds,
+        )
+        if self.converged:
+            return loaded
+        return replace(
+            loaded,
             target_digest=self.wanted.digest,
             target_state=self._step,
             failure=self.failure,
-        )
-
-    def _shown(self, state: LoadState, served: Served | None) -> HeldModel:
-        return HeldModel(
-            name=self.name,
-            state=state,
-            digest=served.assignment.digest if served else None,
-            config=served.assignment.config if served else None,
-            memory=served.memory if served else None,
-            load_seconds=served.load_seconds if served else None,
         )

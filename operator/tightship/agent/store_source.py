@@ -32,6 +32,7 @@ _REASONS = {
     "UnsafeFile": ARTIFACT_CORRUPT,
     "SourceTooLarge": ARTIFACT_CORRUPT,
     "NoSpaceLeft": NO_SPACE_LEFT,
+    "WriteFailed": NO_SPACE_LEFT,
 }
 
 

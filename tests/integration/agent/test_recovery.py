@@ -1,0 +1,196 @@
+"""What a killed Triton and a killed agent leave behind: everything back, without the operator."""
+
+from pathlib import Path
+
+from tests.integration.agent import harness
+from tests.integration.agent.harness import (
+    CACHE,
+    RESTRICTED,
+    Agent,
+    AgentClient,
+    Store,
+    factor,
+    held,
+    serves,
+    traffic,
+)
+from tests.support import triton as triton_process
+from tests.support.process import Process
+from tests.support.triton import Triton
+
+from tightship.api.agent import LoadState
+
+
+def _ports(server: Triton) -> list[int]:
+    return [
+        int(address.rpartition(":")[2]) for address in (server.http, server.grpc, server.metrics)
+    ]
+
+
+def _restarted(server: Triton, log: Path) -> Process:
+    """Triton again, on the same ports and repository, as the kubelet restarts a container."""
+    command = triton_process.command(
+        triton_process.installed(), server.repository, _ports(server), (CACHE, RESTRICTED)
+    )
+    process = Process(command, log, triton_process.environment())
+    process.wait_ready(server.ready, 60)
+    return process
+
+
+async def test_everything_is_restored_after_triton_was_killed(
+    agent: Agent, operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    one = (await store.publish(2.0)).as_model("one")
+    two = (await store.publish(3.0, key="b" * 64)).as_model("two")
+    await operator.assign(one, two)
+    await operator.until_loaded(one, two)
+    server.process.kill()
+    gone = await operator.until(lambda state: not state.triton_live)
+    assert not gone.ready
+    assert not agent.ready
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        state = await operator.until(
+            lambda state: state.ready and serves(state, one) and serves(state, two)
+        )
+        assert state.restarts == 1
+        assert (await factor(server, "one"), await factor(server, "two")) == (2.0, 3.0)
+    finally:
+        again.stop()
+
+
+async def test_artifacts_are_not_fetched_again(
+    operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    published = await store.publish(2.0)
+    model = published.as_model("model")
+    await operator.assign(model)
+    await operator.until_loaded(model)
+    assert published.folder is not None
+    published.folder.rename(tmp_path / "store-is-away")
+    server.process.kill()
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        await operator.until(lambda state: state.restarts == 1 and serves(state, model))
+    finally:
+        again.stop()
+
+
+async def test_an_artifact_that_rotted_on_disk_is_fetched_again(
+    operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    model = (await store.publish(2.0)).as_model("model")
+    await operator.assign(model)
+    await operator.until_loaded(model)
+    cached = tmp_path / "state" / "artifacts" / model.digest / "model" / "1" / "model.onnx"
+    cached.unlink()
+    cached.write_bytes(b"rotten")
+    server.process.kill()
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        await operator.until(lambda state: state.restarts == 1 and serves(state, model))
+        assert await factor(server, "model") == 2.0
+    finally:
+        again.stop()
+
+
+async def test_a_killed_agent_comes_back_and_disturbs_nobody(
+    agent: Agent, operator: AgentClient, store: Store, server: Triton
+) -> None:
+    model = (await store.publish(2.0)).as_model("model")
+    before = await operator.assign(model)
+    loaded = await operator.until_loaded(model)
+    child = agent.child()
+    async with traffic(server, "model") as seen:
+        agent.kill_child()
+        after = await operator.until(lambda state: agent.child() != child and serves(state, model))
+    assert agent.process.running
+    assert seen.failures == []
+    assert (after.etag, after.fence) == (before.etag, before.fence)
+    assert after.ready
+    assert (
+        held(after, "model").load_seconds == held(loaded, "model").load_seconds
+    )  # not loaded anew
+    assert after.restarts == 0
+
+
+async def test_a_change_that_a_killed_agent_left_half_done_is_finished(
+    agent: Agent, operator: AgentClient, store: Store, server: Triton
+) -> None:
+    old = (await store.publish(2.0)).as_model("model")
+    new = (await store.publish(3.0, key="b" * 64)).as_model("model")
+    await operator.assign(old)
+    await operator.until_loaded(old)
+    async with traffic(server, "model") as seen:
+        await operator.assign(new)
+        await operator.until(lambda state: held(state, "model").target_state is LoadState.VERIFYING)
+        agent.kill_child()
+        await operator.until_loaded(new)
+    assert seen.failures == []
+    assert set(seen.answers) <= {2.0, 3.0}
+    assert await factor(server, "model") == 3.0
+    assert not (server.repository / "model__staging").exists()
+
+
+async def test_agent_and_triton_both_killed(
+    agent: Agent, operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    model = (await store.publish(2.0)).as_model("model")
+    await operator.assign(model)
+    await operator.until_loaded(model)
+    server.process.kill()
+    agent.kill_child()
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        state = await operator.until(lambda state: state.ready)
+        assert serves(state, model)
+        assert await factor(server, "model") == 2.0
+    finally:
+        again.stop()
+
+
+async def test_a_model_that_cannot_be_restored_does_not_hold_the_server(
+    agent: Agent, operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    good = (await store.publish(2.0)).as_model("good")
+    bad = (await store.publish(3.0, key="b" * 64)).as_model("bad")
+    await operator.assign(good, bad)
+    await operator.until_loaded(good, bad)
+    server.process.kill()
+    cached = tmp_path / "state" / "artifacts" / bad.digest / "golden.npz"
+    cached.write_bytes(b"rotten")
+    stored = Path(store.uri.removeprefix("file://")) / "sha256" / ("b" * 64)
+    for path in stored.rglob("golden.npz"):
+        path.chmod(0o644)
+        path.write_bytes(b"rotten")
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        state = await operator.until(lambda state: state.restarts == 1 and state.ready)
+        assert serves(state, good)
+        failure = held(state, "bad").failure
+        assert failure is not None
+        assert failure.reason == "ArtifactCorrupt"
+        assert agent.ready
+    finally:
+        again.stop()
+
+
+async def test_an_agent_that_starts_before_triton_is_not_ready(
+    tmp_path: Path, store: Store
+) -> None:
+    repository = tmp_path / "models"
+    repository.mkdir()
+    with triton_process.serving(repository, CACHE, RESTRICTED) as server:
+        server.process.kill()
+        with harness.agent(tmp_path, store, server) as agent:
+            async with agent.client() as operator:
+                model = (await store.publish(2.0)).as_model("model")
+                state = await operator.assign(model)
+                assert not state.ready
+                assert not agent.ready
+                again = _restarted(server, tmp_path / "again.log")
+                try:
+                    await operator.until_loaded(model)
+                    assert agent.ready
+                finally:
+                    again.stop()
