@@ -230,28 +230,39 @@ class _Rollout:
         reasons: list[str],
     ) -> int:
         """Brings one model of this server towards the wanted version; returns what room is left."""
-        want, now = self._wanted[model], view.assigned.get(model)
-        if now is None:
-            target = want.previous if model in self._blocked and want.previous else want.entry
-            if target.memory > free or view.standing is not Standing.OPEN:
-                return free
-            entries[model] = target
-            reasons.append(f"+{model}")
-            return free - target.memory
-        if now == want.entry or want.held:
+        now, entry = view.assigned.get(model), self._next(model, view)
+        if entry is None:
             return free
-        if same_load(now, want.entry):
-            entries[model] = want.entry
-            reasons.append(f"={model}")
+        loads = now is None or not same_load(now, entry)
+        extra = entry.memory if loads else 0
+        extra -= pending(now, view.held.get(model)) if now and loads else 0
+        if extra > free:
             return free
-        waits = model in self._busy or model in self._blocked
-        extra = want.entry.memory - pending(now, view.held.get(model))
-        if waits or (model, view.name) in self._pinned or extra > free:
-            return free
-        self._busy.add(model)
-        entries[model] = want.entry
-        reasons.append(f"~{model}")
+        if now and loads:
+            self._busy.add(model)
+        entries[model] = entry
+        reasons.append(f"{'~' if now else '+'}{model}")
         return free - extra
+
+    def _next(self, model: str, view: View) -> ModelAssignment | None:
+        """What this server's entry for a model should become now; None: it stays as it is."""
+        want, now = self._wanted[model], view.assigned.get(model)
+        fallback = want.previous if model in self._blocked else None
+        if now is None:
+            return (fallback or want.entry) if view.standing is Standing.OPEN else None
+        if want.held:
+            return None
+        if now == want.entry:
+            return fallback if self._falls_back(want, view) else None
+        waits = model in self._busy or model in self._blocked
+        if not same_load(now, want.entry) and (waits or (model, view.name) in self._pinned):
+            return None
+        return want.entry
+
+    def _falls_back(self, want: Wanted, view: View) -> bool:
+        """Whether this copy has nothing to serve, because the wanted version does not load."""
+        held = update_failure(want, view)
+        return held is not None and held.digest is None
 
     # Marks
 
@@ -295,10 +306,10 @@ class _Rollout:
 
     def _has_successor(self, model: str, view: View, *, stays: bool) -> bool:
         targets: Sequence[str] = self._places.get(model, ())
-        if view.name in targets:
-            return stays
-        views = [self._fleet.by_name[name] for name in targets]
-        return all(v.loaded(model) and model in v.fact.routed for v in views)
+        if view.name in targets and not stays:
+            return False
+        others = [self._fleet.by_name[name] for name in targets if name != view.name]
+        return all(v.loaded(model) and model in v.fact.routed for v in others)
 
 
 def drained(fleet: Fleet, placement: Placement) -> bool:

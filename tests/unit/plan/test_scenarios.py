@@ -1,0 +1,344 @@
+"""Named stories, each told twice: to an operator that lives on, and to one that always restarts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.unit.plan.world import MIB, World, model_spec, pool_spec, sha
+
+from tightship.api.failures import Failure
+from tightship.api.v1alpha1 import UpdateStrategy
+from tightship.plan.snapshot import InvalidSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+A, B = "s3://models/a.onnx", "s3://models/b.onnx"
+DOWN = Failure(reason="TritonFailed", message="Triton ended.", retryable=True)
+BROKEN = Failure(reason="InvalidModel", message="Not an ONNX file.", retryable=False)
+
+
+def events(world: World, name: str) -> list[str]:
+    return [e.reason for e in world.events if e.regarding.name == name]
+
+
+def first_conversion(world: World) -> None:
+    world.add("intent", model_spec())
+    world.settle()
+    assert world.ready("intent")
+    assert world.models["intent"].status["modelStatus"]["transitionStatus"] == "UpToDate"
+    assert events(world, "intent") == ["Converted", "Placed", "Serving"]
+
+
+def shared_inputs(world: World) -> None:
+    for name in ("a", "b", "c"):
+        world.add(name, model_spec())
+    world.settle()
+    assert all(world.ready(name) for name in "abc")
+    assert len(world.jobs) == 2
+    assert all(len(job.owners) == 3 for job in world.jobs.values())
+
+
+def later_user_of_known_inputs(world: World) -> None:
+    first_conversion(world)
+    world.jobs.clear()
+    world.add("twin", model_spec())
+    world.settle()
+    assert world.ready("twin")
+    assert not world.jobs
+
+
+def failure_then_success(world: World) -> None:
+    world.outcomes[f"convert:{A}"] = [DOWN, DOWN]
+    world.add("intent", model_spec())
+    world.settle()
+    assert world.ready("intent")
+    assert world.writes["DeleteJob"] == 2
+    assert "failure" not in world.models["intent"].status["conversion"]
+
+
+def retries_run_out(world: World) -> None:
+    world.outcomes[f"convert:{A}"] = [DOWN] * 9
+    world.add("intent", model_spec())
+    world.settle()
+    assert world.condition("intent", "Converted") == ("False", "TritonFailed")
+    assert world.models["intent"].status["conversion"]["attempts"] == 3
+    assert len(world.outcomes[f"convert:{A}"]) == 6
+
+
+def terminal_failure_is_remembered(world: World) -> None:
+    world.outcomes[f"intake:{A}"] = [BROKEN]
+    world.add("intent", model_spec())
+    world.settle()
+    assert world.condition("intent", "Ready") == ("False", "InvalidModel")
+    world.jobs.clear()
+    world.settle()
+    assert not world.jobs
+    world.edit("intent", model_spec(B))
+    world.settle()
+    assert world.ready("intent")
+
+
+def new_version(replicas: int) -> Callable[[World], None]:
+    def story(world: World) -> None:
+        world.add("intent", model_spec(replicas=replicas))
+        world.settle()
+        old = world.models["intent"].status["artifact"]["digest"]
+        world.edit("intent", model_spec(B, replicas=replicas))
+        world.settle()
+        assert world.ready("intent")
+        assert world.models["intent"].status["artifact"]["digest"] != old
+        assert "previous" not in world.models["intent"].status
+        assert world.models["intent"].status["replicas"] == replicas
+
+    return story
+
+
+def new_version_does_not_load(world: World) -> None:
+    world.add("intent", model_spec(replicas=2))
+    world.settle()
+    old = world.models["intent"].status["artifact"]
+    world.bad_digests |= {sha(f"{n}") for n in ()}
+    real = world._result
+
+    def bad(job: Any, uri: str) -> Any:  # noqa: ANN401
+        result = real(job, uri)
+        if uri == B and hasattr(result, "digest"):
+            world.bad_digests.add(result.digest)
+        return result
+
+    world._result = bad  # type: ignore[method-assign]
+    world.edit("intent", model_spec(B, replicas=2))
+    world.settle()
+    status = world.models["intent"].status
+    assert world.condition("intent", "Serving") == ("True", "Serving")
+    assert world.condition("intent", "Ready") == ("False", "ModelLoadFailed")
+    assert status["modelStatus"]["transitionStatus"] == "BlockedByFailedLoad"
+    assert status["previous"]["digest"] == old["digest"]
+    assert {e["digest"] for e in status["placement"]} == {old["digest"]}
+    updated = [p for p in world.pods.values() if p.failures]
+    assert len(updated) == 1, "the others were not touched"
+    world.kill_pod(updated[0].name)
+    world.settle()
+    assert world.models["intent"].status["replicas"] == 2
+
+
+def server_lost(world: World) -> None:
+    world.add("intent", model_spec(replicas=2))
+    world.settle()
+    world.kill_pod(world.servers_of("intent")[0])
+    world.settle()
+    assert world.ready("intent")
+    assert len(world.servers_of("intent")) == 2
+
+
+def triton_killed(world: World) -> None:
+    first_conversion(world)
+    routes = world.writes["RouteServer"]
+    world.kill_triton(world.servers_of("intent")[0])
+    world.settle()
+    assert world.ready("intent")
+    assert world.writes["RouteServer"] == routes, "the agent restores it without the operator"
+
+
+def server_down_for_long(world: World) -> None:
+    world.add("intent", model_spec())
+    world.settle()
+    pod = world.pods[world.servers_of("intent")[0]]
+    world.kill_triton(pod.name)
+    pod.triton_up = False
+    pod.targets.clear()
+    for _ in range(140):
+        world.step()
+    assert len(world.pods) == 2
+    assert world.ready("intent")
+    pod.triton_up = True
+    pod.targets = dict.fromkeys(pod.remembered, 0)
+    world.settle()
+    assert world.ready("intent")
+    assert len(world.servers_of("intent")) == 1
+
+
+def rolling_update(servers: int) -> Callable[[World], None]:
+    def story(world: World) -> None:
+        for number in range(servers * 3):
+            world.add(f"m{number}", model_spec(f"s3://models/{number}.onnx"))
+        world.add("twice", model_spec("s3://models/t.onnx", replicas=servers))
+        world.settle()
+        before = set(world.pods)
+        spec = world.pool_spec()
+        world.edit_pool(world.changed(spec))
+        world.settle(1500)
+        assert not before & set(world.pods)
+        assert len(world.pods) == servers
+        assert all(world.ready(name) for name in world.models)
+        assert world.pool is not None
+        assert world.pool.status["readyServers"] == servers
+
+    return story
+
+
+def replicas_up_and_down(world: World) -> None:
+    first_conversion(world)
+    world.edit("intent", model_spec(replicas=3))
+    world.settle()
+    assert len(world.servers_of("intent")) == 3
+    world.edit("intent", model_spec(replicas=1))
+    world.settle()
+    assert len(world.servers_of("intent")) == 1
+    assert len(world.pods) == 1, "spare servers go"
+
+
+def too_few_servers(world: World) -> None:
+    world.add("intent", model_spec(replicas=2))
+    world.settle()
+    assert world.condition("intent", "Placed") == ("False", "TooFewServers")
+    assert world.condition("intent", "Serving") == ("True", "Serving")
+
+
+def full_pool(world: World) -> None:
+    for name in "abc":
+        world.add(name, model_spec(f"s3://models/{name}.onnx"))
+    world.settle()
+    reasons = sorted(world.condition(name, "Placed") for name in "abc")
+    assert reasons == [("False", "NoRoom"), ("True", "Placed"), ("True", "Placed")]
+    placed = next(n for n in "abc" if world.ready(n))
+    world.delete(placed)
+    world.settle()
+    assert all(world.ready(name) for name in world.models)
+
+
+def no_room_for_update(world: World) -> None:
+    world.memory = lambda _: 600 * MIB
+    first_conversion(world)
+    world.edit("intent", model_spec(B))
+    world.settle()
+    assert world.condition("intent", "Placed") == ("False", "NoRoomForUpdate")
+    assert world.condition("intent", "Serving") == ("True", "Serving")
+    world.edit_pool(pool_spec(servers=(1, 2)))
+    world.settle()
+
+
+def update_moves_to_another_server(world: World) -> None:
+    world.memory = lambda _: 600 * MIB
+    first_conversion(world)
+    world.add("other", model_spec("s3://models/o.onnx"))
+    world.settle()
+    world.delete("other")
+    world.settle(40) if False else None
+    old = world.servers_of("intent")
+    world.edit("intent", model_spec(B))
+    world.settle()
+    assert world.ready("intent")
+    assert world.servers_of("intent") != old
+
+
+def too_large(world: World) -> None:
+    world.memory = lambda _: 1001 * MIB
+    world.add("intent", model_spec())
+    world.settle()
+    assert world.condition("intent", "Placed") == ("False", "TooLarge")
+
+
+def deleted_during_conversion(world: World) -> None:
+    world.add("intent", model_spec())
+    for _ in range(8):
+        world.step()
+    assert any(job.kind == "convert" for job in world.jobs.values())
+    world.delete("intent")
+    world.settle()
+    assert not world.jobs
+
+
+def deleted_while_served(world: World) -> None:
+    first_conversion(world)
+    world.delete("intent")
+    world.settle()
+    assert all(not p.serves and not p.routed for p in world.pods.values())
+
+
+def unreachable_agent(world: World) -> None:
+    world.add("intent", model_spec(replicas=2))
+    world.settle()
+    pod = world.pods[world.servers_of("intent")[0]]
+    pod.reachable = False
+    world.edit("intent", model_spec(replicas=1))
+    world.add("other", model_spec(B))
+    world.settle()
+    assert world.ready("other")
+    assert pod.assignment.models
+    assert "intent" in pod.routed
+    pod.reachable = True
+    world.settle()
+    assert len(world.servers_of("intent")) == 1
+
+
+def invalid_spec_keeps_serving(world: World) -> None:
+    first_conversion(world)
+    world.edit("intent", InvalidSpec("spec.optimization.minSpeedup must be at least 1"))
+    world.settle()
+    assert world.condition("intent", "Ready") == ("False", "InvalidSpec")
+    assert world.condition("intent", "Serving") == ("True", "Serving")
+    assert world.models["intent"].status["modelStatus"]["transitionStatus"] == "InvalidSpec"
+
+
+def foreign_service(world: World) -> None:
+    world.foreign.add("intent")
+    world.add("intent", model_spec())
+    world.settle()
+    assert world.condition("intent", "Placed") == ("False", "ServiceConflict")
+    assert "url" not in world.models["intent"].status
+    world.foreign.clear()
+    world.settle()
+    assert world.ready("intent")
+
+
+STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
+    "first conversion": (first_conversion, {}),
+    "shared inputs": (shared_inputs, {}),
+    "later user of known inputs": (later_user_of_known_inputs, {}),
+    "failure then success": (failure_then_success, {}),
+    "retries run out": (retries_run_out, {}),
+    "terminal failure is remembered": (terminal_failure_is_remembered, {}),
+    "new version, one copy": (new_version(1), {}),
+    "new version, two copies": (new_version(2), {"servers": (2, 2)}),
+    "new version does not load": (new_version_does_not_load, {"servers": (2, 2)}),
+    "server lost": (server_lost, {"servers": (2, 2)}),
+    "Triton killed": (triton_killed, {}),
+    "server down for long": (server_down_for_long, {"servers": (2, 2)}),
+    "rolling update, one server": (rolling_update(1), {}),
+    "rolling update, two servers": (rolling_update(2), {"servers": (2, 2)}),
+    "draining update, one server": (
+        rolling_update(1),
+        {"strategy": UpdateStrategy.DRAIN},
+    ),
+    "draining update, three servers": (
+        rolling_update(3),
+        {"strategy": UpdateStrategy.DRAIN, "servers": (3, 3)},
+    ),
+    "replicas up and down": (replicas_up_and_down, {"servers": (1, 3)}),
+    "too few servers": (too_few_servers, {}),
+    "full pool": (full_pool, {"room": 250}),
+    "no room for an update": (no_room_for_update, {}),
+    "update moves to another server": (
+        update_moves_to_another_server,
+        {"servers": (2, 2)},
+    ),
+    "too large": (too_large, {}),
+    "deleted during conversion": (deleted_during_conversion, {}),
+    "deleted while served": (deleted_while_served, {}),
+    "unreachable agent": (unreachable_agent, {"servers": (2, 2)}),
+    "invalid spec keeps serving": (invalid_spec_keeps_serving, {}),
+    "foreign service": (foreign_service, {}),
+}
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["steady", "restarting"])
+@pytest.mark.parametrize("name", STORIES)
+def test_story(name: str, *, restarts: bool) -> None:
+    story, pool = STORIES[name]
+    world = World(pool_spec(**pool))
+    world.restarts = restarts
+    world.allow_gap = pool.get("strategy") is UpdateStrategy.DRAIN
+    story(world)
