@@ -33,6 +33,10 @@ def _validate(arguments: Sequence[str]) -> int | None:
     return _call("tightship.cli.validate", arguments)
 
 
+def _crds(arguments: Sequence[str]) -> int | None:
+    return _call("tightship.cli.crds", arguments)
+
+
 def _version(_: Sequence[str]) -> int:
     sys.stdout.write(f"tightship {version('tightship')}\n")
     return 0
@@ -44,6 +48,7 @@ COMMANDS: dict[str, tuple[Run, str]] = {
     "job": (_job, "run one stage of a conversion Job"),
     "optimize": (_optimize, "optimize a model on this machine"),
     "validate": (_validate, "check resources in YAML files"),
+    "crds": (_crds, "write or delete the CRDs; the chart's hooks use it"),
     "version": (_version, "print the version"),
 }
 

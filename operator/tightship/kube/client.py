@@ -51,7 +51,7 @@ class Client:
         """Close the connections."""
         await self._api.close()  # type: ignore[no-untyped-call]
 
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """One object.
 
         Raises:
@@ -89,7 +89,7 @@ class Client:
         """
         resource = resource_of(wanted)
         metadata = wanted["metadata"]
-        path = resource.path(metadata["namespace"], metadata["name"], subresource)
+        path = resource.path(metadata.get("namespace"), metadata["name"], subresource)
         query = {"fieldManager": manager, "force": "true" if force else "false"}
         return await self._write("apply", resource, path, query, wanted, APPLY)
 
@@ -110,7 +110,13 @@ class Client:
         return await self._write("patch", resource, path, query, dict(changes), content_type)
 
     async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str, version: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str,
+        version: str | None = None,
     ) -> None:
         """Delete exactly this object, its dependents in the background.
 

@@ -57,6 +57,10 @@ NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "Netwo
 SECRETS = Resource("", "v1", "secrets", "Secret")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"
+)
+"""Not namespaced; written by the chart's hooks alone, never by the operator."""
 
 OWN = (OPTIMIZED_MODELS, SERVING_POOLS)
 """Kinds that users write; watched whole."""
@@ -77,7 +81,7 @@ CHILD_SELECTOR = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY}"
 
 _BY_KIND = {
     (resource.api_version, resource.kind): resource
-    for resource in (*WATCHED, SECRETS, LEASES, EVENTS)
+    for resource in (*WATCHED, SECRETS, LEASES, EVENTS, DEFINITIONS)
 }
 
 
