@@ -130,28 +130,32 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def merge_conditions(
+    live: Sequence[Mapping[str, Any]], wanted: Iterable[Condition], generation: int, now: float
+) -> list[dict[str, Any]]:
+    """`conditions` of a status, in the order given; what `wanted` does not name goes.
+
+    `lastTransitionTime` is `live`'s for the same type, unless the status differs.
+    """
+    known = {condition.get("type"): condition for condition in live}
+    return [set_condition(known.get(c.type), c, generation, now) for c in wanted]
+
+
 def set_condition(
-    live: Sequence[Mapping[str, Any]], wanted: Condition, generation: int, now: float
+    before: Mapping[str, Any] | None, wanted: Condition, generation: int, now: float
 ) -> dict[str, Any]:
-    """The JSON of `wanted`; `lastTransitionTime` is `live`'s unless the status differs."""
-    before = next((c for c in live if c.get("type") == wanted.type), None)
-    same = before is not None and before.get("status") == wanted.status
-    changed = before.get("lastTransitionTime") if before is not None and same else None
+    """The JSON of one condition, given the live one of its type."""
+    changed = None
+    if before is not None and before.get("status") == wanted.status:
+        changed = before.get("lastTransitionTime")
     return {
-        "type": wanted.type.value,
-        "status": wanted.status.value,
+        "type": str(wanted.type),
+        "status": str(wanted.status),
         "reason": str(wanted.reason),
         "message": wanted.message[:MESSAGE_MAX],
         "observedGeneration": generation,
         "lastTransitionTime": changed or timestamp(now),
     }
-
-
-def merge_conditions(
-    live: Sequence[Mapping[str, Any]], wanted: Iterable[Condition], generation: int, now: float
-) -> list[dict[str, Any]]:
-    """`conditions` of a status, in the order given; what `wanted` does not name goes."""
-    return [set_condition(live, condition, generation, now) for condition in wanted]
 
 
 def find_condition(status: Mapping[str, Any], kind: ConditionType) -> Mapping[str, Any]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from tightship.api import names
 from tightship.api.artifact import IntakeResult, Summary
 from tightship.api.conditions import Condition, ConditionStatus, Reason
-from tightship.plan import figures, inputs
+from tightship.plan import figures
 from tightship.plan import work as units
 from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, DeleteJob, Owner
+from tightship.plan.inputs import PoolIdentity
 from tightship.plan.snapshot import JobKind, JobState
 from tightship.plan.work import Work, spec_of
 
@@ -83,6 +84,7 @@ class _Planner:
         self._jobs = {(job.kind, job.inputs): job for job in jobs}
         self._pool_name = pool_name
         self._pool = pool
+        self._identity = PoolIdentity(pool)
         self._now = now
         self._work: dict[tuple[JobKind, str], Work] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -104,13 +106,13 @@ class _Planner:
         return Conversions(outcomes=self._outcomes, actions=tuple(self._actions), wake=self._wake)
 
     def _step(self, model: ModelFact) -> None:
-        name = inputs.inputs_hash(spec_of(model), self._pool)
+        name = self._identity.inputs_hash(spec_of(model))
         self._needed.add((JobKind.INTAKE, name))
         intake = self._intake(name)
         if intake is None:
             self._join(JobKind.INTAKE, name, model, None)
             return
-        key = inputs.artifact_key(spec_of(model), self._pool, intake)
+        key = self._identity.artifact_key(spec_of(model), intake)
         self._needed.add((JobKind.CONVERT, key))
         found = self._artifact(model, key)
         if found is None:
@@ -135,7 +137,7 @@ class _Planner:
         self, model: ModelFact, key: str
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
         own = model.status.get("artifact")
-        if own and own.get("key") == key and figures.read_artifact(model.status):
+        if own and own.get("key") == key and key in self._artifacts:
             return own, model.status.get("optimization", {})
         job = self._jobs.get((JobKind.CONVERT, key))
         if job and job.state is JobState.SUCCEEDED and isinstance(job.result, Summary):
@@ -158,10 +160,11 @@ class _Planner:
             units.recall(work)
             units.learn(work)
         active = [w for w in works if units.active(w)]
+        idle = [w for w in works if not units.active(w)]
         for work in active:
             self._tell(work, units.running(work))
             self._apply(work, "another model needs it too", only_new_owners=True)
-        self._queue([w for w in works if w not in active and self._settled(w)], active)
+        self._queue([w for w in idle if self._settled(w)], active)
 
     def _settled(self, work: Work) -> bool:
         """Says what a failure means for its users; True when the work may be queued (again)."""
@@ -172,7 +175,7 @@ class _Planner:
             return False
         if work.job is None:
             return True
-        due = (work.job.finished or self._now) + units.backoff(work.attempts)
+        due = (work.job.finished or work.job.created) + units.backoff(work.attempts)
         self._tell(work, units.retrying(work, due, self._pool.converter.retries))
         if self._now < due or not work.remembered:
             self._wake = min(due, self._wake or due)
@@ -191,9 +194,10 @@ class _Planner:
             self._apply(work, units.why(work))
             self._tell(work, units.starting(work))
         taken = [w.label for w in [*active, *waiting[:free]]]
-        for position, work in enumerate(waiting[free:], start=1):
-            ahead = [w.label for w in waiting[free : free + position - 1]]
-            self._tell(work, units.waiting(work, limit, taken, ahead))
+        queue = waiting[free:]
+        named = [w.label for w in queue[: units.NAMED_AHEAD]]
+        for position, work in enumerate(queue):
+            self._tell(work, units.waiting(work, limit, taken, named[:position]))
 
     def _apply(self, work: Work, reason: str, *, only_new_owners: bool = False) -> None:
         if only_new_owners and work.job and {m.uid for m in work.users} <= work.job.owners:
@@ -230,7 +234,7 @@ class _Planner:
 
     def _tell(self, work: Work, condition: Condition) -> None:
         for model in work.users:
-            name = inputs.inputs_hash(spec_of(model), self._pool)
+            name = self._identity.inputs_hash(spec_of(model))
             key = work.name if work.kind is JobKind.CONVERT else None
             self._outcomes[model.name] = Outcome(
                 condition=condition,
@@ -274,10 +278,9 @@ def _known(
                     evaluation_digest=done.get("evaluationDigest"),
                 ),
             )
-        artifact = figures.read_artifact(model.status)
-        if artifact:
-            parts = (model.status["artifact"], model.status.get("optimization", {}))
-            artifacts.setdefault(artifact.key, parts)
+        parts = (model.status.get("artifact") or {}, model.status.get("optimization") or {})
+        if figures.read_artifact(*parts):
+            artifacts.setdefault(parts[0]["key"], parts)
     return intakes, artifacts
 
 

@@ -28,7 +28,6 @@ class Artifact:
     digest: str
     memory: int
     max_batch: int = 1
-    busy: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
 
@@ -91,18 +90,20 @@ def optimization_json(summary: Summary, store_uri: str) -> dict[str, Any]:
     }
 
 
-def read_artifact(status: Mapping[str, Any]) -> Artifact | None:
-    """The artifact that a status names; None when it names none or lacks what deciding needs."""
-    raw = status.get("artifact") or {}
-    latency = (status.get("optimization") or {}).get("latency") or {}
-    if not (raw.get("key") and raw.get("digest") and raw.get("memory")):
+def read_artifact(
+    artifact: Mapping[str, Any] | None, optimization: Mapping[str, Any] | None
+) -> Artifact | None:
+    """What these two parts of a status say; None when they lack what deciding needs."""
+    raw = artifact or {}
+    key, digest, memory = raw.get("key"), raw.get("digest"), raw.get("memory")
+    if not (key and digest and memory):
         return None
+    latency = (optimization or {}).get("latency") or {}
     return Artifact(
-        key=raw["key"],
-        digest=raw["digest"],
-        memory=int(raw["memory"]),
+        key=key,
+        digest=digest,
+        memory=int(memory),
         max_batch=int(raw.get("maxBatch", 1)),
-        busy=seconds(raw.get("busyTime", "")),
         p50=seconds(latency.get("after", "")),
         p99=seconds(latency.get("p99", "")),
     )
@@ -110,7 +111,4 @@ def read_artifact(status: Mapping[str, Any]) -> Artifact | None:
 
 def read_previous(status: Mapping[str, Any]) -> Artifact | None:
     """The last good version that a status remembers beside the wanted one."""
-    raw = status.get("previous") or {}
-    if not (raw.get("key") and raw.get("digest") and raw.get("memory")):
-        return None
-    return Artifact(key=raw["key"], digest=raw["digest"], memory=int(raw["memory"]))
+    return read_artifact(status.get("previous"), None)

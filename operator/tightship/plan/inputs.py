@@ -68,13 +68,30 @@ def knows_class(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> bool:
     return name == DEFAULT_SLO_CLASS or name in pool.slo_classes
 
 
-def inputs_hash(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> str:
-    """What an intake reads and under which limits; names the intake Job."""
-    return _inputs(spec, pool.converter.image, pool.converter.allowed_hosts, _limits(pool))
+class PoolIdentity:
+    """Hashes of work in one pool; what they take from the pool is read once."""
 
+    def __init__(self, pool: ServingPoolSpec) -> None:
+        converter = pool.converter
+        self._pool = pool
+        self._threads = threads(pool)
+        self._hosts = tuple(sorted(converter.allowed_hosts))
+        self._limits = (converter.max_source_bytes, converter.scratch_bytes)
+        self._nodes = (
+            node_class(pool),
+            converter.image,
+            pool.server.image,
+            pool.server.backend_directory,
+        )
 
-def _limits(pool: ServingPoolSpec) -> tuple[int, int]:
-    return pool.converter.max_source_bytes, pool.converter.scratch_bytes
+    def inputs_hash(self, spec: OptimizedModelSpec) -> str:
+        """What an intake reads and under which limits; names the intake Job."""
+        return _inputs(spec, self._pool.converter.image, self._hosts, self._limits)
+
+    def artifact_key(self, spec: OptimizedModelSpec, intake: IntakeResult) -> str:
+        """KEY: the name of the artifact that a conversion of these bytes for this pool makes."""
+        digests = (intake.source_digest, intake.calibration_digest, intake.evaluation_digest)
+        return _key(spec, objective(spec, self._pool), self._threads, self._nodes, digests)
 
 
 @lru_cache(maxsize=_MEMO)
@@ -84,7 +101,7 @@ def _inputs(
     model = spec.model
     return digest(
         {
-            "allowedHosts": sorted(hosts),
+            "allowedHosts": hosts,
             "calibration": _dataset(spec.calibration),
             "converterImage": image,
             "digest": model.digest,
@@ -130,14 +147,6 @@ def _conversion_spec(
         "slo_percentile": slo.percentile if slo else 99,
         "threads": threads_,
     }
-
-
-def artifact_key(spec: OptimizedModelSpec, pool: ServingPoolSpec, intake: IntakeResult) -> str:
-    """KEY: the name of the artifact that a conversion of these bytes for this pool makes."""
-    nodes = (node_class(pool), pool.converter.image, pool.server.image)
-    digests = (intake.source_digest, intake.calibration_digest, intake.evaluation_digest)
-    backends = pool.server.backend_directory
-    return _key(spec, objective(spec, pool), threads(pool), (*nodes, backends), digests)
 
 
 @lru_cache(maxsize=_MEMO)

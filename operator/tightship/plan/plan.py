@@ -215,6 +215,7 @@ class _Planner:
                 model=found.model,
                 namespace=self._snapshot.namespace,
                 outcome=found.outcome,
+                artifact=found.artifact,
                 wanted=found.wanted,
                 places=placement.servers.get(name, ()),
                 copies=found.copies,

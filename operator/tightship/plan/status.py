@@ -157,16 +157,13 @@ def _objectives(subject: Subject, pool: ServingPoolSpec) -> dict[str, Any]:
         return {"slo": live.get("slo"), "serving": live.get("serving")}
     parts: dict[str, Any] = {}
     goal = inputs.objective(spec, pool)
-    artifact = figures.read_artifact(
-        {"artifact": subject.outcome.artifact, "optimization": subject.outcome.optimization}
-    )
     if goal:
         parts["slo"] = {
             "class": spec.serving.slo.class_name,
             "percentile": goal.percentile,
             "target": figures.duration(goal.target),
         }
-        if artifact:
+        if artifact := subject.artifact:
             latency = measured(artifact, goal)
             parts["slo"] |= {"p99": figures.duration(artifact.p99), "met": latency <= goal.target}
     if wanted:

@@ -18,6 +18,7 @@ from tightship.plan.snapshot import InvalidSpec
 
 if TYPE_CHECKING:
     from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.figures import Artifact
     from tightship.plan.fleet import Fleet
     from tightship.plan.snapshot import ModelFact
 
@@ -32,6 +33,7 @@ class Target:
 
     model: ModelFact
     outcome: Outcome
+    artifact: Artifact | None
     wanted: Wanted | None
     copies: int
     cut: str | None
@@ -55,11 +57,15 @@ def target(
     if outcome is None:
         outcome = kept_outcome(model, invalid or refusal(Reason.INVALID_SPEC, ""))
     held = invalid is not None or model.paused or conflict
-    wanted, cut = _wanted(model, outcome, pool, held=held)
+    artifact = figures.read_artifact(outcome.artifact, outcome.optimization)
+    wanted, cut = None, None
+    if artifact is not None:
+        wanted, cut = _wanted(model, outcome, artifact, pool, held=held)
     valid = isinstance(model.spec, OptimizedModelSpec) and not held
     return Target(
         model=model,
         outcome=outcome,
+        artifact=artifact,
         wanted=wanted,
         copies=_replicas(model) if valid else _copies_now(model),
         cut=cut,
@@ -116,12 +122,8 @@ def kept_outcome(model: ModelFact, condition: Condition) -> Outcome:
 
 
 def _wanted(
-    model: ModelFact, outcome: Outcome, pool: ServingPoolSpec, *, held: bool
-) -> tuple[Wanted | None, str | None]:
-    parts = {"artifact": outcome.artifact, "optimization": outcome.optimization}
-    artifact = figures.read_artifact(parts)
-    if artifact is None:
-        return None, None
+    model: ModelFact, outcome: Outcome, artifact: Artifact, pool: ServingPoolSpec, *, held: bool
+) -> tuple[Wanted, str | None]:
     config, cut = ServingConfig(), None
     if isinstance(model.spec, OptimizedModelSpec):
         config, cut = serving_config(model.spec, pool, artifact)
@@ -132,7 +134,9 @@ def _wanted(
         memory=artifact.memory,
         config=config,
     )
-    former = figures.read_previous(model.status) or figures.read_artifact(model.status)
+    former = figures.read_previous(model.status)
+    if former is None and model.status.get("artifact") is not outcome.artifact:
+        former = figures.read_artifact(model.status.get("artifact"), None)
     previous = None
     if former is not None and former.digest != artifact.digest:
         previous = replace(entry, key=former.key, digest=former.digest, memory=former.memory)

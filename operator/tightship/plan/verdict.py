@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tightship.api.failures import Failure
     from tightship.plan.conversion import Outcome
+    from tightship.plan.figures import Artifact
     from tightship.plan.fleet import Fleet, View
     from tightship.plan.packing import Shortage
     from tightship.plan.snapshot import ModelFact
@@ -31,6 +32,7 @@ class Subject:
     model: ModelFact
     namespace: str
     outcome: Outcome
+    artifact: Artifact | None
     wanted: Wanted | None
     places: tuple[str, ...]
     copies: int  # wanted

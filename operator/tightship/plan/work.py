@@ -22,7 +22,7 @@ BACKOFF_MAX = 600.0
 NAMED_AHEAD = 10  # positions that a waiting model is told; further ones would rewrite every status
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Work:
     """An intake or a conversion, and the models that need it."""
 
