@@ -60,6 +60,8 @@ class Bench:
         least, most = budget.get("min"), budget.get("max")
         told = [f">= {least:g}"] if least is not None else []
         told += [f"<= {most:g}"] if most is not None else []
+        if not told:
+            return None, None
         inside = (least is None or value >= least) and (most is None or value <= most)
         return " and ".join(told), inside
 

@@ -1,0 +1,70 @@
+"""The README's path: three real models from their packages to right answers through their Services."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.e2e.support import examples, store
+from tests.e2e.support.client import Client
+from tests.e2e.support.workspace import Workspace, condition
+
+_METRIC = {"digits": "accuracy", "magika": "accuracy", "minilm": "mrr"}
+_PORT = {"http": 8000, "grpc": 8001}
+
+
+@pytest.fixture(scope="session")
+def asker(demo: Workspace) -> Client:
+    client = Client(demo.kubectl, demo.namespace, demo.cluster.images["operator"])
+    for name in examples.NAMES:
+        data = np.load(examples.files() / name / "evaluation.npz", allow_pickle=False)
+        client.send_arrays(f"{name}.npz", dict(data))
+    return client
+
+
+@pytest.fixture(scope="session")
+def reports(demo: Workspace) -> dict[str, dict[str, Any]]:
+    with store.bucket(demo.kubectl) as bucket:
+        keys = {name: demo.status(name)["artifact"]["key"] for name in examples.NAMES}
+        return {
+            name: json.loads(bucket.get(f"{store.PREFIX}/sha256/{key}/report.json"))
+            for name, key in keys.items()
+        }
+
+
+def test_three_models_share_one_server(demo: Workspace) -> None:
+    assert len(demo.servers()) == 1
+    (server,) = (pod["metadata"]["name"] for pod in demo.servers())
+    assert {name: demo.servers_of(name) for name in examples.NAMES} == dict.fromkeys(
+        examples.NAMES, [server]
+    )
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("name", examples.NAMES)
+def test_metric_through_the_service_is_the_reported_one(
+    demo: Workspace, asker: Client, name: str, protocol: str
+) -> None:
+    address = f"{name}.{demo.namespace}.svc.cluster.local:{_PORT[protocol]}"
+    measured = asker.run("predict.py", protocol, address, name, f"/data/{name}.npz", _METRIC[name])
+    reported = float(demo.status(name)["optimization"]["metric"]["after"])
+    assert measured["value"] == pytest.approx(reported, abs=measured["error"])
+
+
+@pytest.mark.parametrize("name", examples.NAMES)
+def test_what_is_served_is_inside_the_gate(demo: Workspace, name: str) -> None:
+    metric = demo.status(name)["optimization"]["metric"]
+    assert float(metric["before"]) - float(metric["after"]) <= float(metric["maxDrop"])
+
+
+@pytest.mark.parametrize("name", ["magika", "minilm"])
+def test_a_faster_variant_is_chosen_where_there_is_one(demo: Workspace, name: str) -> None:
+    status = demo.status(name)
+    assert status["artifact"]["variant"] != "original"
+    assert float(status["optimization"]["speedup"]) > 1
+    assert condition(demo.model(name), "Converted")["reason"] == "Converted"
+
+
+def test_a_model_that_nothing_makes_faster_is_served_unchanged_and_says_so(demo: Workspace) -> None:
+    assert demo.status("digits")["artifact"]["variant"] == "original"
+    assert condition(demo.model("digits"), "Converted")["reason"] == "Unchanged"
