@@ -1,0 +1,107 @@
+"""Any mix of edits and faults keeps the promises at every step, and ends at rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.unit.plan.world import MIB, World, model_spec, pool_spec
+
+from tightship.plan.plan import plan
+
+if TYPE_CHECKING:
+    from tightship.api.v1alpha1 import ServingPoolSpec
+
+NAMES = ("a", "b", "c", "d")
+URIS = ("s3://m/1", "s3://m/2", "s3://m/3")
+SIZES = {"s3://m/1": 100, "s3://m/2": 250, "s3://m/3": 450}
+
+edits = st.tuples(
+    st.just("model"), st.sampled_from(NAMES), st.sampled_from(URIS), st.integers(1, 3)
+)
+deletions = st.tuples(st.just("delete"), st.sampled_from(NAMES))
+faults = st.tuples(
+    st.sampled_from(["pod", "triton", "deaf", "hears", "operator"]), st.integers(0, 5)
+)
+pools = st.tuples(st.just("pool"), st.sampled_from(["template", "bigger", "smaller", "image"]))
+waits = st.tuples(st.just("wait"), st.integers(1, 25))
+stories = st.lists(st.one_of(edits, edits, waits, waits, deletions, faults, pools), max_size=14)
+
+
+def change(world: World, step: tuple[Any, ...]) -> None:
+    match step:
+        case ("model", name, uri, replicas):
+            spec = model_spec(uri, replicas=replicas)
+            if name in world.models:
+                world.edit(name, spec)
+            else:
+                world.add(name, spec)
+        case ("delete", name):
+            if name in world.models:
+                world.delete(name)
+        case ("wait", steps):
+            for _ in range(steps):
+                world.step()
+        case ("pool", what):
+            world.edit_pool(_pool(world.pool_spec(), what))
+        case ("operator", _):
+            world.restart_operator()
+        case (fault, index):
+            _break(world, fault, index)
+
+
+def _pool(spec: ServingPoolSpec, what: str) -> ServingPoolSpec:
+    match what:
+        case "template":
+            image = f"agent:{int(spec.server.agent_image.split(':')[1]) + 1}"
+            return replace(spec, server=replace(spec.server, agent_image=image))
+        case "image":
+            image = f"converter:{int(spec.converter.image.split(':')[1]) + 1}"
+            return replace(spec, converter=replace(spec.converter, image=image))
+        case "bigger":
+            return replace(spec, max_servers=min(4, spec.max_servers + 1))
+        case _:
+            return replace(spec, max_servers=max(1, spec.max_servers - 1), min_servers=1)
+
+
+def _break(world: World, fault: str, index: int) -> None:
+    pods = sorted(p for p, pod in world.pods.items() if pod.gone_at is None)
+    if not pods:
+        return
+    pod = world.pods[pods[index % len(pods)]]
+    match fault:
+        case "pod":
+            world.kill_pod(pod.name)
+        case "triton":
+            world.kill_triton(pod.name)
+        case "deaf":
+            pod.reachable = False
+        case "hears":
+            pod.reachable = True
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    story=stories,
+    room=st.sampled_from([500, 1000]),
+    servers=st.sampled_from([(1, 1), (1, 3), (2, 3)]),
+)
+def test_promises_hold_at_every_step(
+    story: list[tuple[Any, ...]], room: int, servers: tuple[int, int]
+) -> None:
+    world = World(pool_spec(room=room, servers=servers, max_concurrent=2))
+    world.memory = lambda uri: SIZES[uri] * MIB
+    for step in story:
+        change(world, step)
+    for pod in world.pods.values():
+        pod.reachable = True
+    world.settle(1500)
+    for name in world.models:
+        status, reason = world.condition(name, "Ready")
+        terminal = {"NoRoom", "TooFewServers", "TooLarge", "NoRoomForUpdate"}
+        assert status == "True" or reason in terminal, (name, status, reason)
+    again = plan(world.snapshot())
+    assert not world.pending(again)
+    assert again.requeue_after is None
