@@ -19,6 +19,7 @@ unit: ## tests of what needs nothing but Python
 	@hack/pytest tests/unit
 
 integration: ## tests on a real Triton, a real S3 server and a real Kubernetes API server
+	@hack/libpython
 	@tests/cluster/cluster tools >/dev/null
 	@hack/pytest tests/integration
 

