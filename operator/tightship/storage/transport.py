@@ -52,6 +52,7 @@ class Transport:
         self._verify = verify
         self._idle_seconds = idle_seconds
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -110,24 +111,28 @@ class Transport:
         return response
 
     async def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            context = await asyncio.to_thread(_tls, self._ca, verify=self._verify)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    resolver=PinningResolver(self._policy),
-                    use_dns_cache=False,
-                    ssl=context,
-                    limit=2 * CONNECTIONS,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=CONNECT_SECONDS, sock_read=self._idle_seconds
-                ),
-                auto_decompress=False,
-                trust_env=False,
-                skip_auto_headers=("Content-Type",),
-            )
-        return self._session
+        async with self._opening:
+            if self._session is None:
+                self._session = await self._connectable()
+            return self._session
+
+    async def _connectable(self) -> aiohttp.ClientSession:
+        context = await asyncio.to_thread(_tls, self._ca, verify=self._verify)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=PinningResolver(self._policy),
+                use_dns_cache=False,
+                ssl=context,
+                limit=2 * CONNECTIONS,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_SECONDS, sock_read=self._idle_seconds
+            ),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("Content-Type",),
+        )
 
 
 async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -1,0 +1,125 @@
+"""A real HTTPS server with a certificate of its own, and storage with access to both servers."""
+
+import datetime
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.support.s3 import S3
+
+from tightship.storage import Access, Credentials, HostPolicy, S3Settings, Storage
+
+
+@dataclass
+class Https:
+    """The server: answers by path, and what it was asked."""
+
+    port: int
+    ca: str
+    handlers: dict[str, Callable[[web.Request], "web.StreamResponse | AsyncIterator[bytes]"]]
+    asked: list[web.Request] = field(default_factory=list)
+
+    def url(self, path: str) -> str:
+        return f"https://localhost:{self.port}/{path}"
+
+
+def certificate(folder: Path) -> tuple[Path, str]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = made.public_bytes(serialization.Encoding.PEM).decode()
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    path = folder / "server.pem"
+    path.write_text(pem + private)
+    return path, pem
+
+
+@pytest.fixture(scope="session")
+def server_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    return certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def https(server_certificate: tuple[Path, str]) -> AsyncIterator[Https]:
+    path, ca = server_certificate
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path)
+    server = Https(0, ca, {})
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        server.asked.append(request)
+        made = server.handlers[request.path](request)
+        if isinstance(made, web.StreamResponse):
+            return made
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if request.method == "GET":
+            async for chunk in made:
+                await response.write(chunk)
+        return response
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    await site.start()
+    server.port = runner.addresses[0][1]
+    yield server
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def web_storage(https: Https) -> AsyncIterator[Storage]:
+    credentials = Credentials(ca=https.ca, authorization="Bearer canary-token")
+    access = Access(hosts=HostPolicy.of("localhost"), credentials=credentials, idle_seconds=2)
+    async with Storage(access) as storage:
+        yield storage
+
+
+def s3_access(s3: S3, **changes: str) -> Access:
+    keys = {"access_key_id": s3.access_key, "secret_access_key": s3.secret_key} | changes
+    return Access(
+        hosts=HostPolicy.of("127.0.0.1"),
+        credentials=Credentials(**keys, s3=S3Settings(endpoint=s3.endpoint, region=s3.region)),
+        allow_file=True,
+    )
+
+
+@pytest.fixture
+async def s3_storage(s3: S3) -> AsyncIterator[Storage]:
+    async with Storage(s3_access(s3)) as storage:
+        yield storage
+
+
+@pytest.fixture
+def bucket(s3: S3, request: pytest.FixtureRequest) -> str:
+    """A bucket of the test's own, by its number among all."""
+    name = f"storage-{abs(hash(request.node.nodeid)):x}"
+    s3.bucket(name)
+    return name
