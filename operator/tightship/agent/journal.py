@@ -1,6 +1,7 @@
 """What survives the agent: the assignment, its fence, and which models were verified here."""
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from tightship.api.agent import Assignment, Fence, ModelAssignment
 
 _SCHEMA = 1
 _FILE = "agent.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +72,23 @@ class Journal:
     def _read(self) -> Record:
         """The stored record; the empty one where there is none that this version can read."""
         try:
-            raw = json.loads(self._path.read_text())
-        except (FileNotFoundError, ValueError):
+            return _record(json.loads(self._path.read_text()))
+        except FileNotFoundError:
             return Record()
-        if raw.get("schema") != _SCHEMA:
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s cannot be read (%s); the operator assigns anew", self._path, error)
             return Record()
-        return Record(
-            fence=Fence(**raw["fence"]),
-            assignment=Assignment.from_json(raw["assignment"]),
-            verified=tuple(_served(item) for item in raw["verified"]),
-            restarts=raw["restarts"],
-        )
+
+
+def _record(raw: dict[str, Any]) -> Record:
+    if raw["schema"] != _SCHEMA:
+        raise ValueError(f"its schema is {raw['schema']}")
+    return Record(
+        fence=Fence(**raw["fence"]),
+        assignment=Assignment.from_json(raw["assignment"]),
+        verified=tuple(_served(item) for item in raw["verified"]),
+        restarts=int(raw["restarts"]),
+    )
 
 
 def _served(raw: dict[str, Any]) -> Served:

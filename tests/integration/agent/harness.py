@@ -133,7 +133,7 @@ class Store:
 
 def file_store(folder: Path) -> Store:
     """A store in a local folder."""
-    (folder / "store").mkdir()
+    (folder / "store").mkdir(exist_ok=True)
     return Store(f"file://{folder}/store", Access(allow_file=True), folder)
 
 
