@@ -149,7 +149,7 @@ class _Stages:
             security.scratch("work", self._pool.converter.scratch_bytes),
             *(security.scratch(f"tmp-{stage}", security.TEMPORARY_BYTES) for stage in stages),
             *([shared] if shared else []),
-            *(security.secret(f"secret-{use}", self._secrets[use]) for use in uses),
+            *(security.users_secret(f"secret-{use}", self._secrets[use]) for use in uses),
             *(security.claim(f"claim-{name}", name) for name in _claims(uris)),
         ]
 

@@ -89,6 +89,13 @@ def secret(name: str, secret_name: str) -> Object:
     return {"name": name, "secret": {"secretName": secret_name, "defaultMode": 0o440}}
 
 
+def users_secret(name: str, secret_name: str) -> Object:
+    """A Secret that a user names; optional, so that a pod without it starts and says so."""
+    volume = secret(name, secret_name)
+    volume["secret"]["optional"] = True
+    return volume
+
+
 def claim(name: str, claim_name: str) -> Object:
     """A persistent volume. Containers mount it read-only unless they publish."""
     return {"name": name, "persistentVolumeClaim": {"claimName": claim_name}}

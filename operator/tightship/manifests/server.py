@@ -176,7 +176,7 @@ def _volumes(pool: str, spec: ServingPoolSpec) -> list[Object]:
         security.scratch("tmp-agent", security.TEMPORARY_BYTES),
         security.shared_memory("shared-memory", spec.server.resources.memory),
         security.secret("agent", names.agent_secret_name(pool)),
-        *([security.secret("store", spec.store.secret)] if spec.store.secret else []),
+        *([security.users_secret("store", spec.store.secret)] if spec.store.secret else []),
         *([security.claim("claim", claimed)] if claimed else []),
     ]
 

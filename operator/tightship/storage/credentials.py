@@ -107,11 +107,20 @@ class Credentials:
     def from_folder(cls, folder: Path) -> Self:
         """Read a mounted Secret: one file for each key. A folder that is not there holds nothing.
 
+        Secrets are mounted as optional, so that a missing one is told here and not by a pod that
+        never starts: its folder is there, and empty.
+
         Raises:
-            StorageError: InvalidCredentials for files that are not text or too large.
+            StorageError: InvalidCredentials for a missing Secret, one with none of our keys, and
+                files that are not text or too large.
         """
-        files = [folder / key for key in _KEYS]
-        return cls.from_mapping({path.name: _text(path) for path in files if path.is_file()})
+        files = [path for key in _KEYS if (path := folder / key).is_file()]
+        if folder.is_dir() and not files:
+            raise _invalid(
+                "it does not exist, or has none of the keys that are read (such as"
+                " AWS_ACCESS_KEY_ID, S3_ENDPOINT, HTTP_BEARER_TOKEN)"
+            )
+        return cls.from_mapping({path.name: _text(path) for path in files})
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,13 @@ def test_a_folder_that_is_not_mounted_holds_nothing(tmp_path: Path) -> None:
     assert Credentials.from_folder(tmp_path / "absent") == Credentials()
 
 
+def test_an_optional_secret_that_is_missing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "unrelated").write_text("x")
+    with pytest.raises(StorageError, match="does not exist, or has none of the keys") as refused:
+        Credentials.from_folder(tmp_path)
+    assert refused.value.reason == INVALID_CREDENTIALS
+
+
 def test_kserve_annotations_are_understood() -> None:
     prefix = "serving.kserve.io/"
     annotations = {
