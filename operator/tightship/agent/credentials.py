@@ -1,10 +1,13 @@
 """The mounted Secret of the pool: certificate, token and Triton key, read anew when it changes."""
 
 import hmac
+import logging
 import ssl
 from pathlib import Path
 
 _FOLDER = "agent"
+
+log = logging.getLogger(__name__)
 
 
 class CredentialsError(Exception):
@@ -41,8 +44,11 @@ class Credentials:
                 ) from error
 
     def accepts(self, authorization: str) -> bool:
-        """Whether an Authorization header carries the token."""
-        self.refresh()
+        """Whether a header carries the token; a Secret that cannot be read changes nothing."""
+        try:
+            self.refresh()
+        except CredentialsError as error:
+            log.error("%s; what was read before stays in force", error)  # noqa: TRY400 (says it all)
         return hmac.compare_digest(authorization.encode(), b"Bearer " + self._token)
 
     def _changed(self, name: str) -> bool:

@@ -22,7 +22,7 @@ from tightship.triton.client import TritonClient
 from tightship.triton.memory import DeviceMeter, MemoryMeter, ProcessMeter
 from tightship.triton.repository import Repository
 
-_REFRESH_SECONDS = 10.0
+_REFRESH_SECONDS = 2.0
 _ARTIFACTS = "artifacts"
 _STORE = "store"
 

@@ -62,7 +62,7 @@ class StoreSource:
         if uri.scheme is Scheme.HTTPS:
             hosts.append(uri.authority)
         if uri.scheme is Scheme.S3:
-            hosts += _s3_hosts(credentials)
+            hosts.append(_s3_host(credentials, uri.authority))
         claims = {}
         if uri.scheme is Scheme.PVC:
             claims[uri.authority] = self.claims / uri.authority
@@ -74,8 +74,12 @@ class StoreSource:
         )
 
 
-def _s3_hosts(credentials: Credentials) -> list[str]:
-    """The endpoint of the Secret, and buckets that are named in front of it."""
-    endpoint = credentials.s3.endpoint or f"s3.{credentials.s3.region}.amazonaws.com"
-    url = URL(endpoint if "://" in endpoint else f"//{endpoint}")
-    return [url.authority, f"*.{url.authority}"]
+def _s3_host(credentials: Credentials, bucket: str) -> str:
+    """The endpoint of the Secret, with the bucket in front where buckets are names of hosts."""
+    settings = credentials.s3
+    endpoint = settings.endpoint or f"s3.{settings.region}.amazonaws.com"
+    host = URL(endpoint if "://" in endpoint else f"//{endpoint}").authority
+    virtual = settings.virtual_bucket
+    if virtual is None:
+        virtual = settings.endpoint is None
+    return f"{bucket}.{host}" if virtual else host
