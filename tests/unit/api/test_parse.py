@@ -1,0 +1,158 @@
+"""Parsing of specs: defaults, units, refusals, and that nothing but a SpecError ever comes out."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support import corpus, documents
+from tests.support.corpus import BadManifest
+
+from tightship.api import names
+from tightship.api.parse import SpecError, parse_model, parse_pool
+from tightship.api.v1alpha1 import (
+    Accelerator,
+    Dataset,
+    EvaluationSet,
+    LatencyObjective,
+    Metric,
+    ModelFormat,
+    OptimizedModelSpec,
+    Resources,
+    Serving,
+    ServingPoolSpec,
+    Slo,
+    Techniques,
+    Toleration,
+    UpdateStrategy,
+)
+
+GI = 2**30
+
+
+def test_a_minimal_model_has_the_defaults_of_the_values() -> None:
+    parsed = parse_model(documents.MINIMAL_MODEL)
+    assert parsed == OptimizedModelSpec(model=parsed.model, serving=Serving(pool="shared"))
+    assert dataclasses.replace(parsed.model, storage_uri="") == type(parsed.model)(storage_uri="")
+
+
+def test_a_minimal_pool_has_the_defaults_of_the_values() -> None:
+    parsed = parse_pool(documents.MINIMAL_POOL)
+    server, converter = parsed.server, parsed.converter
+    assert parsed == ServingPoolSpec(
+        server=type(server)(
+            image="triton", agent_image="operator", resources=Resources(cpu=1.0, memory=GI)
+        ),
+        store=parsed.store,
+        converter=type(converter)(
+            image="converter", resources=Resources(cpu=2.0, memory=2_000_000_000)
+        ),
+    )
+
+
+def test_a_full_model() -> None:
+    parsed = parse_model(documents.FULL_MODEL)
+    assert parsed.model.format is ModelFormat.TRITON
+    assert parsed.calibration == Dataset(
+        storage_uri="pvc://data/intent/calibration.npz", secret="data.s3", max_samples=64
+    )
+    assert parsed.evaluation == EvaluationSet(
+        storage_uri="s3://data/evaluation.npz", secret="data", max_samples=500, metric=Metric.MRR
+    )
+    assert parsed.optimization.techniques.prune_sparsity == 0.7
+    assert parsed.serving.slo == Slo(
+        class_name="Batch", latency=LatencyObjective(target=90.0, percentile=95)
+    )
+    assert parsed.serving.dynamic_batching.max_queue_delay == 0.0025
+    assert parsed.serving.response_cache
+
+
+def test_a_full_pool() -> None:
+    parsed = parse_pool(documents.FULL_POOL)
+    assert parsed.accelerator == Accelerator(
+        resource_name="nvidia.com/mig-1g.10gb", memory=int(9.5 * GI)
+    )
+    assert parsed.server.resources == Resources(cpu=1.5, memory=24 * GI, cpu_limit=4.0)
+    assert parsed.server.tolerations[1] == Toleration(
+        key="spot", value="yes", effect="NoExecute", toleration_seconds=60
+    )
+    assert parsed.update_strategy is UpdateStrategy.DRAIN
+    assert parsed.slo_classes["Interactive"] == LatencyObjective(target=0.05, percentile=99)
+    assert parsed.converter.deadline == 5400.0
+    assert parsed.converter.max_source_bytes == 500_000_000
+
+
+NAMED_TECHNIQUES: dict[str, tuple[documents.Document | None, Techniques]] = {
+    "absent: all of them": (None, Techniques()),
+    "empty: none": ({}, Techniques(quantize=False, half_precision=False, prune=False)),
+    "one": ({"quantize": {}}, Techniques(half_precision=False, prune=False)),
+    "prune with its default": (
+        {"prune": {}},
+        Techniques(quantize=False, half_precision=False, prune_sparsity=0.5),
+    ),
+    "prune": (
+        {"prune": {"sparsity": "0.9"}},
+        Techniques(quantize=False, half_precision=False, prune_sparsity=0.9),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NAMED_TECHNIQUES)
+def test_techniques(case: str) -> None:
+    written, wanted = NAMED_TECHNIQUES[case]
+    spec = {**documents.MINIMAL_MODEL, "optimization": {"techniques": written}}
+    assert parse_model(spec).optimization.techniques == wanted
+
+
+def _in_spec(case: BadManifest) -> bool:
+    return isinstance(case.resource.get("spec"), dict) and "metadata.name" not in case.says
+
+
+IN_SPEC = [case for case in corpus.manifests("api-server") if _in_spec(case)]
+
+
+@pytest.mark.parametrize("case", IN_SPEC, ids=lambda case: case.name)
+def test_refuses_what_the_api_server_refuses(case: BadManifest) -> None:
+    parse = parse_model if case.resource["kind"] == names.OPTIMIZED_MODEL else parse_pool
+    with pytest.raises(SpecError, match=r"^spec[^:]*: .+"):
+        parse(case.resource["spec"])
+
+
+@pytest.mark.parametrize("case", corpus.manifests("status"), ids=lambda case: case.name)
+def test_accepts_what_only_the_status_can_refuse(case: BadManifest) -> None:
+    assert parse_model(case.resource["spec"]).serving.pool
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(_JSON)
+def test_nothing_but_a_spec_error_comes_out_of_any_json(spec: object) -> None:
+    for parse in (parse_model, parse_pool):
+        with pytest.raises(SpecError):
+            parse(spec)
+
+
+@given(documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL))
+def test_models_are_parsed_or_refused_in_one_sentence(spec: documents.Document) -> None:
+    try:
+        parse_model(spec)
+    except SpecError as error:
+        _plain(str(error))
+
+
+@given(documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL))
+def test_pools_are_parsed_or_refused_in_one_sentence(spec: documents.Document) -> None:
+    try:
+        parse_pool(spec)
+    except SpecError as error:
+        _plain(str(error))
+
+
+def _plain(message: str) -> None:
+    assert message.startswith("spec")
+    assert len(message) < 400
