@@ -56,8 +56,9 @@ class StoreSource:
             raise LoadingError(reason, error.message) from error
 
     def _access(self) -> Access:
-        credentials = Credentials.from_folder(self.credentials)
         uri = parse_uri(self.uri)
+        remote = uri.scheme in (Scheme.S3, Scheme.HTTPS)
+        credentials = Credentials.from_folder(self.credentials) if remote else Credentials()
         hosts = []
         if uri.scheme is Scheme.HTTPS:
             hosts.append(uri.authority)

@@ -15,6 +15,7 @@ _POLL_SECONDS = 0.05
 _CALM_READS = 4
 _CALM_BYTES = 1 << 20
 _KIB = 1024
+_STARTED = 19  # place of the start time in /proc/PID/stat after the name
 _PAGE = 4096
 
 
@@ -50,15 +51,23 @@ class ProcessMeter:
     def __init__(self, port: int, proc: Path = Path("/proc")) -> None:
         self._port = str(port)
         self._proc = proc
+        self._known: ServerProcess | None = None
 
     def server(self) -> ServerProcess | None:
         """The running server, or None where none is visible."""
+        if self._known is None or self._life(self._known.pid) != self._known:
+            self._known = self._search()
+        return self._known
+
+    def _life(self, pid: int) -> ServerProcess | None:
+        fields = _stat(self._proc / str(pid))
+        return None if fields is None else ServerProcess(pid, int(fields[_STARTED]))
+
+    def _search(self) -> ServerProcess | None:
         for folder in self._proc.glob("[0-9]*"):
             command = _command(folder)
             if command and _is_server(command) and _http_port(command) == self._port:
-                fields = _stat(folder)
-                if fields is not None:
-                    return ServerProcess(int(folder.name), int(fields[19]))
+                return self._life(int(folder.name))
         return None
 
     async def read(self) -> int | NoData:

@@ -316,7 +316,8 @@ def agent(
     """An agent process beside a Triton, its volumes below `folder`."""
     secrets = folder / "secrets"
     write_secret(secrets / "agent")
-    (secrets / "store").mkdir()
+    if store.credentials:
+        (secrets / "store").mkdir()
     for name, value in store.credentials.items():
         (secrets / "store" / name).write_text(value)
     state = folder / "state"

@@ -41,11 +41,11 @@ async def test_refused_credentials_are_told_and_corrected_without_a_restart(
     model = (await store.publish(2.0)).as_model("model")
     secret = tmp_path / "secrets" / "store" / "AWS_SECRET_ACCESS_KEY"
     right = secret.read_text()
-    secret.write_text("wrong")
+    secret.write_text("not-the-key")
     await operator.assign(model)
     found = await operator.until_failed("model")
     assert found.failure is not None
     assert (found.failure.reason, found.failure.retryable) == ("StoreUnreachable", True)
-    assert "wrong" not in found.failure.message
+    assert "not-the-key" not in found.failure.message
     secret.write_text(right)
     await operator.until_loaded(model)
