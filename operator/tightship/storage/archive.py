@@ -144,14 +144,17 @@ class _Target:
 
     def _pour(self, source: IO[bytes], file: IO[bytes]) -> int:
         written = 0
-        with _readable(self.archive):
-            while chunk := source.read(CHUNK):
-                self._bytes += len(chunk)
-                if self._bytes > self.allowed:
-                    raise self.too_large()
-                file.write(chunk)
-                written += len(chunk)
+        while chunk := self._read(source):
+            self._bytes += len(chunk)
+            if self._bytes > self.allowed:
+                raise self.too_large()
+            file.write(chunk)
+            written += len(chunk)
         return written
+
+    def _read(self, source: IO[bytes]) -> bytes:
+        with _readable(self.archive):
+            return source.read(CHUNK)
 
     def _count(self) -> None:
         self._members += 1
@@ -272,10 +275,10 @@ def _readable(archive: Path) -> Iterator[None]:
     except (
         EOFError,
         NotImplementedError,
+        OSError,  # a seek to where no file can go
         RuntimeError,
         ValueError,
         OverflowError,
-        gzip.BadGzipFile,
         tarfile.TarError,
         zipfile.BadZipFile,
         zlib.error,

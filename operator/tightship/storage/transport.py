@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -32,6 +33,15 @@ IDLE_SECONDS: Final = 60.0  # without a single byte from the server
 ATTEMPTS: Final = 3
 CONNECTIONS: Final = 8  # at a time
 _CHUNK = 1 << 18
+_ERROR_BYTES = 2048
+_S3_CODE = re.compile(rb"<Code>([A-Za-z]{1,50})</Code>")
+_KEY_CODES = {
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "SignatureDoesNotMatch",
+    "XAdminUserNotFound",  # versitygw's, with status 404
+}
 _OK, _REDIRECT, _CLIENT_ERROR = 200, 300, 400
 _DENIED, _MISSING, _TRY_AGAIN = {401, 403}, {404, 410}, {408, 425, 429, 500, 502, 503, 504}
 
@@ -105,10 +115,10 @@ class Transport:
             response = await session.request(
                 method, url, headers=sent, data=body(), allow_redirects=False
             )
-        if not _OK <= response.status < _REDIRECT:
-            response.close()
-            raise refused(response, subject)
-        return response
+            if _OK <= response.status < _REDIRECT:
+                return response
+            async with response:
+                raise refused(response, await response.content.read(_ERROR_BYTES), subject)
 
     async def _open(self) -> aiohttp.ClientSession:
         async with self._opening:
@@ -146,32 +156,35 @@ async def backoff(attempt: int) -> None:
     await asyncio.sleep(0.05 * 4**attempt * random.uniform(0.5, 1))  # noqa: S311 (no secret)
 
 
-def refused(response: aiohttp.ClientResponse, subject: str) -> StorageError:
-    """The error for an answer that is not 2xx."""
+def refused(response: aiohttp.ClientResponse, body: bytes, subject: str) -> StorageError:
+    """The error for an answer that is not 2xx, by its status and S3's code in the body's start."""
     status = response.status
     if _REDIRECT <= status < _CLIENT_ERROR:
         return _redirect(response, subject)
-    if status in _DENIED:
+    found = _S3_CODE.search(body)
+    code = found[1].decode() if found else ""
+    shown = f"{status} {code}".strip()
+    if status in _DENIED or code in _KEY_CODES:
         return StorageError(
             ACCESS_DENIED,
-            f"access to {subject} was denied ({status}). Check the keys or token in the Secret and "
+            f"access to {subject} was denied ({shown}). Check the keys or token in the Secret and "
             "what they may read; some stores say so for a wrong name too.",
         )
     if status in _MISSING:
         return StorageError(
             SOURCE_NOT_FOUND,
-            f"{subject} does not exist ({status}). Check the address and its spelling.",
+            f"{subject} does not exist ({shown}). Check the address and its spelling.",
         )
     if status in _TRY_AGAIN:
         return StorageError(
             SOURCE_UNREACHABLE,
-            f"the server of {subject} cannot answer now ({status}). It is tried again; "
+            f"the server of {subject} cannot answer now ({shown}). It is tried again; "
             "check the server when this stays.",
             retryable=True,
         )
     return StorageError(
         INVALID_RESPONSE,
-        f"the server of {subject} answered with status {status}. "
+        f"the server of {subject} answered with status {shown}. "
         "Check the address, the endpoint and the region.",
     )
 

@@ -1,6 +1,6 @@
 """A real HTTPS server with a certificate of its own, and storage with access to both servers."""
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -34,7 +34,7 @@ class Https:
 def certificate(folder: Path) -> tuple[Path, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
@@ -42,8 +42,8 @@ def certificate(folder: Path) -> tuple[Path, str]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -85,7 +85,7 @@ async def https(server_certificate: tuple[Path, str]) -> AsyncIterator[Https]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    runner = web.AppRunner(app, shutdown_timeout=0)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
     await site.start()
@@ -100,6 +100,11 @@ async def web_storage(https: Https) -> AsyncIterator[Storage]:
     access = Access(hosts=HostPolicy.of("localhost"), credentials=credentials, idle_seconds=2)
     async with Storage(access) as storage:
         yield storage
+
+
+def left_in(folder: Path) -> list[str]:
+    """What a refused download has left behind."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def s3_access(s3: S3, **changes: str) -> Access:

@@ -3,6 +3,8 @@
 import gzip
 import io
 import struct
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -20,7 +22,12 @@ from tightship.storage import (
     check_folder,
     unpack,
 )
-from tightship.storage.errors import ARCHIVE_BROKEN, ARCHIVE_TOO_LARGE, ARCHIVE_UNSAFE
+from tightship.storage.errors import (
+    ARCHIVE_BROKEN,
+    ARCHIVE_TOO_LARGE,
+    ARCHIVE_UNSAFE,
+    NO_SPACE_LEFT,
+)
 
 CONTENT = {
     "model/config.pbtxt": b"name: 'x'",
@@ -117,12 +124,7 @@ def test_a_damaged_archive_is_refused_or_harmless(
 
 
 def _zip_twice() -> bytes:
-    with pytest.warns(UserWarning, match="Duplicate name"):
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w") as archive:
-            archive.writestr("a", b"1")
-            archive.writestr("a", b"2")
-    return out.getvalue()
+    return make_zip({"a": b"1", "b": b"2"}).replace(b"b", b"a")
 
 
 def _tar_twice() -> bytes:
@@ -259,3 +261,23 @@ def test_garbage_between_tar_members_is_seen(tmp_path: Path) -> None:
     with pytest.raises(StorageError) as caught:
         unpack(tmp_path / "archive", tmp_path / "out")
     assert caught.value.reason == ARCHIVE_BROKEN
+
+
+FULL = """
+import pathlib, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+from tightship.storage import StorageError, unpack
+try:
+    unpack(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+except StorageError as error:
+    print(error.reason)
+"""
+
+
+@pytest.mark.parametrize("form", MAKERS)
+def test_a_full_volume(form: Format, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(MAKERS[form](CONTENT))
+    command = [sys.executable, "-c", FULL, str(tmp_path / "archive"), str(tmp_path / "out")]
+    environment = {"PYTHONPATH": str(Path(__file__).parents[3] / "operator")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == NO_SPACE_LEFT

@@ -1,5 +1,7 @@
 """URIs: what is read, and what is refused before anything is reached."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,8 +106,22 @@ def test_the_name_of_a_file(text: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/etc/passwd", "../x", "a/../b", "a//b", "./a", "a/", "a\\b", "a\x00b", "a\nb", "a\u2028b"]
-    + ["x" * 256, "a/" * 600 + "x", "bad\udcff"],
+    [
+        "",
+        "/etc/passwd",
+        "../x",
+        "a/../b",
+        "a//b",
+        "./a",
+        "a/",
+        "a\\b",
+        "a\x00b",
+        "a\nb",
+        "a\u2028b",
+        "x" * 256,
+        "a/" * 600 + "x",
+        "bad\udcff",
+    ],
 )
 def test_unsafe_paths_are_refused(path: str) -> None:
     with pytest.raises(StorageError) as caught:
@@ -136,7 +152,6 @@ def test_a_safe_path_never_leaves_its_folder(path: str) -> None:
 @given(st.text(max_size=80))
 def test_parsing_is_total(text: str) -> None:
     for candidate in (text, f"s3://{text}", f"https://{text}", f"pvc://{text}", f"file://{text}"):
-        try:
-            parse_uri(candidate)
-        except StorageError as error:
-            assert error.reason in {INVALID_URI, UNSUPPORTED_SCHEME}
+        with contextlib.suppress(StorageError):
+            uri = parse_uri(candidate)
+            assert parse_uri(str(uri)).path == uri.path
