@@ -12,6 +12,8 @@ from http import HTTPStatus
 from http.client import HTTPSConnection
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.support.cache import REPOSITORY
 from tests.support.process import Process, answers, free_ports
 from tests.support.tools import tool
@@ -111,7 +113,7 @@ def _etcd(folder: Path, client: int, peer: int) -> list[str]:
 def _apiserver(folder: Path, port: int, etcd: int, token: str) -> list[str]:
     """The command line: RBAC as in a cluster, service accounts without their controller."""
     key, tokens = folder / "service-accounts.key", folder / "tokens.csv"
-    subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+    key.write_bytes(_private_key())
     tokens.write_text(f"{token},admin,admin,system:masters\n")
     return [
         str(tool("kube-apiserver")),
@@ -127,6 +129,14 @@ def _apiserver(folder: Path, port: int, etcd: int, token: str) -> list[str]:
         "--service-cluster-ip-range=10.96.0.0/16",
         "--disable-admission-plugins=ServiceAccount",
     ]
+
+
+def _private_key() -> bytes:
+    return rsa.generate_private_key(65537, 2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
 
 
 def _audit(folder: Path) -> list[str]:
