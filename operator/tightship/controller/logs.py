@@ -64,11 +64,11 @@ class TextFormatter(logging.Formatter):
 
 
 def set_up(level: str, style: str) -> None:
-    """Log to standard error. kopf's own lines are kept to its warnings."""
+    """Log to standard error. Of kopf's own lines, only errors are kept."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
+    logging.getLogger("kopf").setLevel(max(logging.ERROR, logging.getLogger().level))
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 

@@ -88,7 +88,7 @@ class Servers:
     def follow(
         self, pool: PoolKey, addresses: Mapping[str, ServerAddress], credentials: Credentials | None
     ) -> None:
-        """Poll exactly these servers of a pool (by pod uid); none while there are no credentials."""
+        """Poll exactly these servers of a pool, by pod uid; none while there are no credentials."""
         wanted = addresses if credentials else {}
         for uid, poll in list(self._polls.items()):
             gone = poll.address.pool == pool and wanted.get(uid) != poll.address

@@ -143,7 +143,7 @@ class Term:
             reason = await self._watch_once()
             failures = 0 if time.monotonic() - began > _LASTED_SECONDS else failures + 1
             self._telemetry.watch_restarts.labels(reason.partition(":")[0]).inc()
-            _log.warning("the watch ended; it begins anew", extra={"error": reason})
+            _log.warning("the watch ended, it begins anew: %s", reason)
             pause = min(5.0, 0.1 * 2.0 ** min(failures, 10))
             await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 (spreads load)
 

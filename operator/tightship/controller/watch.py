@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import aiohttp
 import kopf
@@ -14,11 +14,12 @@ from yarl import URL
 
 from tightship.api import names
 from tightship.kube.connection import Connection
+from tightship.kube.errors import UnavailableError
 from tightship.kube.resources import CHILD_SELECTOR, CHILDREN, WATCHED, Object, Resource
 
 _log = logging.getLogger(__name__)
 
-_LEAVE_SECONDS = 15.0
+_LEAVE_SECONDS = 5.0
 _CHUNK = 500
 _SERVER_SECONDS = 240
 _CLIENT_SECONDS = 300
@@ -137,7 +138,7 @@ class Watch:
             await asyncio.shield(ended)
         finally:
             run.stop()
-            _, late = await asyncio.wait({ended}, timeout=_LEAVE_SECONDS)
+            _, late = await asyncio.wait({ended}, timeout=2 * _LEAVE_SECONDS)
             if late:
                 _log.warning("the watch's thread does not end; it is left behind")
             elif not ended.cancelled():
@@ -156,18 +157,60 @@ class Watch:
         self._tell(self._feed.changed, resource, kind, value)
 
     async def operate(self, stop: asyncio.Event) -> None:
-        """Kopf itself, in its own loop."""
-        await kopf.operator(
-            registry=_registry(self._connection, self),
-            settings=_settings(),
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            standalone=True,
-            stop_flag=stop,
-        )
+        """Kopf itself, in its own loop, until `stop` or the first failure of any of its parts.
+
+        kopf's own way to its end waits for watchers that in turn wait for credentials that nobody
+        brings any more, so the end is not left to it.
+
+        Raises:
+            Exception: what a part of kopf gave up for.
+        """
+        sessions: list[aiohttp.ClientSession] = []
+        refused = asyncio.Event()
+        ends = [asyncio.create_task(event.wait()) for event in (stop, refused)]
+        try:
+            roots = await kopf.spawn_tasks(
+                registry=_registry(self._connection, self, sessions, refused),
+                settings=_settings(),
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                standalone=True,
+                # Else kopf asks for the name of the process's user, and ours has none.
+                identity=cast("Any", names.MANAGER),
+            )
+            done, _ = await asyncio.wait({*roots, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if refused.is_set():
+                raise UnavailableError("the API server refuses our credentials")
+            if not stop.is_set():
+                _reraise(done)
+        finally:
+            await _end_all()
+            for session in sessions:
+                await session.close()
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(call, *arguments)
+
+
+def _reraise(done: set[asyncio.Task[Any]]) -> None:
+    for task in done:
+        if not task.cancelled():
+            error = task.exception()
+            if error:
+                raise error
+    raise UnavailableError("the watch came to its end")
+
+
+async def _end_all() -> None:
+    """Cancel every other task of this loop, which is ours alone, and wait for a while."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        done, _ = await asyncio.wait(others, timeout=_LEAVE_SECONDS)
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # seen: the first failure is the one that counts
 
 
 def _settle(ended: asyncio.Future[None], error: BaseException | None) -> None:
@@ -194,7 +237,11 @@ class _Run:
         """The thread's function."""
         error: BaseException | None = None
         try:
-            asyncio.run(self._operate())
+            loop = asyncio.new_event_loop()
+            try:
+                loop.run_until_complete(self._operate())
+            finally:
+                loop.close()
         except BaseException as caught:  # noqa: BLE001 (handed to the supervisor, whatever it is)
             error = caught
         self._ended(error)
@@ -258,23 +305,23 @@ class _Response(aiohttp.ClientResponse):
             self.watch.told_complete(scope, frozenset(self.collected.pop(scope)), version)
 
 
-def _registry(connection: Connection, watch: Watch) -> kopf.OperatorRegistry:
+def _registry(
+    connection: Connection,
+    watch: Watch,
+    sessions: list[aiohttp.ClientSession],
+    refused: asyncio.Event,
+) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-    sessions: list[aiohttp.ClientSession] = []
     response_class = type("_Response", (_Response,), {"watch": watch, "collected": {}})
 
     async def login(**_: object) -> kopf.AiohttpSession:
         if sessions:  # tokens are fresh with every request: logging in again changes nothing
-            raise kopf.PermanentError("the API server refuses our credentials")
+            refused.set()
+            await asyncio.Event().wait()
         sessions.append(connection.session(response_class))
         return kopf.AiohttpSession(server=connection.server, aiohttp_session=sessions[0])
 
-    async def clean_up(**_: object) -> None:
-        for session in sessions:
-            await session.close()
-
     kopf.on.login(registry=registry, id="login", retries=1)(login)
-    kopf.on.cleanup(registry=registry, id="clean-up")(clean_up)
     for resource in WATCHED:
         kopf.on.event(
             resource.group, resource.version, resource.plural, registry=registry, id="tell"
