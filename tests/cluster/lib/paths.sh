@@ -7,7 +7,7 @@ cluster=${TIGHTSHIP_CLUSTER:-tightship}
 state=$cache/clusters/$cluster
 bin=$cache/bin/$(cd "$here" && cat versions.env tools/*/go.mod node/pause.c | sha256sum | cut -c1-12)
 mkdir -p "$cache/locks" "$state" "$bin"
-export PATH=$bin:$PATH KUBECONFIG=$state/kubeconfig
+export PATH=$bin:$PATH KUBECONFIG=$state/kubeconfig UV_SYSTEM_CERTS=1
 
 say() { printf '%(%T)T %s\n' -1 "$*" >&2; }
 die() { printf 'tightship: %s\n' "$*" >&2 && exit 1; }
