@@ -25,10 +25,10 @@ def asker(demo: Workspace) -> Client:
 @pytest.fixture(scope="session")
 def reports(demo: Workspace) -> dict[str, dict[str, Any]]:
     with store.bucket(demo.kubectl) as bucket:
-        keys = {name: demo.status(name)["artifact"]["key"] for name in examples.NAMES}
+        artifacts = {name: demo.status(name)["artifact"] for name in examples.NAMES}
         return {
-            name: json.loads(bucket.get(f"{store.PREFIX}/sha256/{key}/report.json"))
-            for name, key in keys.items()
+            name: json.loads(bucket.get(f"{store.artifact_prefix(artifact)}/report.json"))
+            for name, artifact in artifacts.items()
         }
 
 

@@ -36,9 +36,9 @@ def test_a_users_own_configuration_is_completed_and_kept(
     workspace.apply_model("digits", model=source)
     workspace.wait_ready("digits")
 
-    key = workspace.status("digits")["artifact"]["key"]
+    prefix = store.artifact_prefix(workspace.status("digits")["artifact"])
     with store.bucket(workspace.kubectl) as bucket:
-        published = bucket.get(f"{store.PREFIX}/sha256/{key}/model/config.pbtxt").decode()
+        published = bucket.get(f"{prefix}/model/config.pbtxt").decode()
     for line in _CONFIG.splitlines():
         assert line in published
     assert len(client.ask("digits", digit(4))["outputs"][0]["data"]) == 4 * 10

@@ -86,7 +86,7 @@ def optimization_json(summary: Summary, store_uri: str) -> dict[str, Any]:
         "size": {"before": summary.bytes_before, "after": summary.bytes_after},
         "candidates": summary.candidates,
         "reason": summary.reason[:1024],
-        "reportUri": f"{store_uri.rstrip('/')}/sha256/{summary.key}/{REPORT}",
+        "reportUri": f"{store_uri.rstrip('/')}/sha256/{summary.key}/{summary.digest}/{REPORT}",
     }
 
 

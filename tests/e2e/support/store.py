@@ -142,16 +142,22 @@ class Bucket:
         return body
 
 
+def artifact_prefix(artifact: Object) -> str:
+    """Where the files of a status' artifact lie in the bucket."""
+    return f"{PREFIX}/sha256/{artifact['key']}/{artifact['digest']}"
+
+
 def keep(made: Bucket, statuses: list[Object]) -> None:
     """Keeps the artifacts that the statuses name beyond the cluster's life, and no others."""
     shutil.rmtree(_kept(), ignore_errors=True)
     for status in statuses:
-        prefix = f"{PREFIX}/sha256/{status['artifact']['key']}"
+        prefix = artifact_prefix(status["artifact"])
         manifest = made.get(f"{prefix}/{MANIFEST}")
         for name in [*json.loads(manifest)["files"], MANIFEST]:
             path = _kept() / prefix / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(made.get(f"{prefix}/{name}"))
+        (_kept() / prefix).with_name(MANIFEST).write_bytes(manifest)
 
 
 def restore(made: Bucket) -> None:
