@@ -72,11 +72,6 @@ pod_network() {
 CNI
 }
 
-cluster_down() {
-  build_tools kind kubectl
-  delete_cluster
-}
-
 # Deletes whatever is left of the cluster under either engine, also when its processes were killed from outside.
 delete_cluster() {
   local owner nodes
