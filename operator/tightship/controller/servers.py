@@ -138,10 +138,11 @@ class Servers:
 
     async def close(self) -> None:
         """Stop all polls and close all connections."""
-        for uid in list(self._polls):
-            self._stop(uid)
         for pool in list(self._sessions):
             self._close(pool)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        for uid in list(self._polls):
+            self._stop(uid)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _follow(self, poll: _Poll) -> None:

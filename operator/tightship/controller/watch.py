@@ -184,9 +184,9 @@ class Watch:
             if not stop.is_set():
                 _reraise(done)
         finally:
-            await _end_all()
-            for session in sessions:
+            for session in sessions:  # first: aiohttp ends a connection in use at once, and for good
                 await session.close()
+            await _end_all()
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(call, *arguments)
