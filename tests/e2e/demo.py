@@ -43,6 +43,7 @@ class Demo:
 
         Raises:
             NotReachedError: a model did not become ready.
+            RefusedModelError: a model will not become ready.
             WrongAnswerError: the model's answer is not the right one.
         """
         self.say("the cluster and the images")
@@ -89,6 +90,10 @@ class WrongAnswerError(AssertionError):
     """A served model gave a wrong answer."""
 
 
+class RefusedModelError(AssertionError):
+    """A model is not served until somebody acts; the message says why."""
+
+
 class _Progress:
     """Whether all models are ready; says what changed on the way."""
 
@@ -100,6 +105,8 @@ class _Progress:
         for model in models:
             name, ready = model["metadata"]["name"], condition(model, "Ready")
             text = f"{ready.get('reason')}: {ready.get('message')}"
+            if ready.get("status") == "False":
+                raise RefusedModelError(f"{name}: {text}")
             if ready and self._said.get(name) != text:
                 self._said[name] = text
                 self._say(f"{name}: {text}")
@@ -134,12 +141,21 @@ def table(workspace: Workspace) -> str:
     return "\n".join([*lines, f"all on one server: {', '.join(sorted(servers))}"])
 
 
+_FAILURES = (
+    CommandError,
+    NotReachedError,
+    RefusedModelError,
+    WrongAnswerError,
+    cluster.MissingImageError,
+)
+
+
 def main() -> int:
     """Runs the demo; 1 and one plain line when it fails."""
     demo = Demo()
     try:
         workspace = demo.run()
-    except (CommandError, NotReachedError, WrongAnswerError, cluster.MissingImageError) as error:
+    except _FAILURES as error:
         demo.say(f"failed: {error}")
         return 1
     kubectl = workspace.kubectl

@@ -35,7 +35,8 @@ def found() -> Cluster:
     given = os.environ.get("TIGHTSHIP_KUBECONFIG")
     if given:
         return Cluster(Kubectl(Path(given)), {name: _given_image(name) for name in IMAGES})
-    kubeconfig = _cluster("up").strip()
+    _cluster("up")
+    kubeconfig = _cluster("kubeconfig").strip()
     lines = _cluster("images").split()
     return Cluster(Kubectl(Path(kubeconfig)), dict(line.split("=", 1) for line in lines))
 

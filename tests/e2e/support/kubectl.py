@@ -136,23 +136,12 @@ class Kubectl:
         timer.start()
         try:
             assert process.stdout is not None
-            yield _objects(process.stdout)
+            yield map(json.loads, process.stdout)
         finally:
             timer.cancel()
             process.kill()
             process.wait()
             process.stdout.close()
-
-
-def _objects(lines: Iterator[str]) -> Iterator[Object]:
-    """The JSON values of a stream in which each may span many lines."""
-    decoder, buffer = json.JSONDecoder(), ""
-    for line in lines:
-        buffer += line
-        if line.startswith("}"):
-            value, _ = decoder.raw_decode(buffer)
-            buffer = ""
-            yield value
 
 
 def _note(seen: dict[str, Object], event: Mapping[str, Any]) -> None:

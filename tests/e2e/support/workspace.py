@@ -52,7 +52,7 @@ class Workspace:
                 "agentImage": images["operator"],
                 "drainPeriod": "5s",
             },
-            "converter": {"image": images["converter"]},
+            "converter": {"image": images["converter"], "allowedHosts": [store.HOST]},
         }
         pool["metadata"]["namespace"] = self.namespace
         pool["spec"] = merged(merged(pool["spec"], ours), spec)
