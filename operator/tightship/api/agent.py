@@ -129,7 +129,8 @@ class HeldModel:
     """A model as the agent sees it.
 
     While a change of version is under way, `digest` and `config` are those that Triton serves now
-    and `state` stays LOADED; `target` shows where the new one is. A model that never loaded has no digest.
+    and `state` stays LOADED; `target` shows where the new one is. A model that never loaded has no
+    digest.
     """
 
     name: str

@@ -1,10 +1,12 @@
-"""What the Jobs tell the operator (termination messages) and what the store's folder says of itself."""
+"""What Jobs tell the operator in termination messages, and versions of the artifact's files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TERMINATION_MESSAGE_MAX = 4096  # bytes; the kubelet cuts what is longer
 MANIFEST = "manifest.json"
@@ -43,8 +45,9 @@ class IntakeResult:
 class Summary:
     """What the operator needs of a finished conversion; the rest is in report.json.
 
-    Latencies are seconds at batch 1 and concurrency 1 through Triton, `memory` is bytes at load of one
-    instance, `metric_*` the task metric (or the agreement with the original, `metric` = "agreement").
+    Latencies are seconds at batch 1 and concurrency 1 through Triton, `memory` is bytes at load of
+    one instance, `metric_*` the task metric (or, where `metric` is "agreement", the agreement with
+    the original).
     """
 
     key: str

@@ -1,10 +1,12 @@
-"""Why a conversion or a load failed: the documented reasons, each with its remedy and whether a retry can help."""
+"""Why a conversion or a load failed: reason, remedy, and whether a retry can help."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +14,7 @@ class Failure:
     """A failure as a user reads it.
 
     `reason` is a documented CamelCase constant, `message` names cause and remedy in plain words
-    (at most 1,024 characters, no traceback), `retryable` says that the same inputs may succeed later.
+    (at most 1,024 characters, no traceback), `retryable` says that a retry may help.
     """
 
     reason: str

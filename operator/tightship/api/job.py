@@ -1,4 +1,4 @@
-"""The wire format from operator to Job: one JSON value in the environment, fixed folders, one JSON answer."""
+"""The wire format between operator and Job: one JSON value in, fixed folders, one JSON answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that other programs see: API group, labels, annotations, field managers, ports, object names."""
+"""Names that other programs see: group, labels, annotations, field managers, ports, objects."""
 
 GROUP = "tightship.dev"
 VERSION = "v1alpha1"
@@ -57,7 +57,7 @@ def agent_secret_name(pool: str) -> str:
 
 
 def agent_server_name(pool: str, namespace: str) -> str:
-    """DNS name in the pool's certificate; the operator connects to pod IPs but verifies this name."""
+    """DNS name in the pool's certificate: connections go to pod IPs, this name is verified."""
     return f"{servers_name(pool)}.{namespace}.tightship.internal"
 
 

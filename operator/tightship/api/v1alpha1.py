@@ -1,13 +1,16 @@
 """OptimizedModel and ServingPool as frozen values: what a user wrote, with every default filled in.
 
-Durations are seconds, sizes bytes, shares and ratios floats. Parsing lives in `tightship.api.parse`.
+Durations are seconds, sizes bytes, shares and ratios floats; `tightship.api.parse` reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ModelFormat(StrEnum):
@@ -43,7 +46,7 @@ class ModelSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """An .npz file: one array per model input, first axis the sample, and `labels` for evaluation."""
+    """An .npz file: an array per model input, first axis the sample; `labels` to evaluate."""
 
     storage_uri: str
     secret: str | None = None
@@ -60,7 +63,7 @@ class EvaluationSet(Dataset):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyGate:
-    """A candidate passes when its drop against the original is at most `max_drop` at `confidence`."""
+    """It passes if its drop against the original is at most `max_drop` at `confidence`."""
 
     max_drop: float = 0.01
     confidence: float = 0.95
@@ -198,7 +201,9 @@ class Converter:
     max_concurrent: int = 1
     max_concurrent_intakes: int = 4
     retries: int = 2
-    allowed_hosts: tuple[str, ...] = ()  # hosts of sources and data; the store's own is always allowed
+    allowed_hosts: tuple[
+        str, ...
+    ] = ()  # hosts of sources and data; the store's own is always allowed
     max_source_bytes: int = 4 * 2**30
     scratch_bytes: int = 8 * 2**30
 
