@@ -1,7 +1,5 @@
 """Writes the artifact's folder as docs/reference/artifact.md describes it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil
@@ -55,10 +53,11 @@ def stored_summary(manifest: bytes) -> Summary:
     Raises:
         ValueError: the manifest has none.
     """
-    content = json.loads(manifest)
-    if not isinstance(content, dict) or not isinstance(content.get(SUMMARY), dict):
-        raise ValueError("the manifest holds no summary")
-    return Summary.from_json({**content[SUMMARY], "digest": digest(manifest)})
+    try:
+        stored = dict(json.loads(manifest)[SUMMARY])
+    except (KeyError, TypeError) as error:
+        raise ValueError("the manifest holds no summary") from error
+    return Summary.from_json({**stored, "digest": digest(manifest)})
 
 
 def digest(manifest: bytes) -> str:

@@ -1,7 +1,5 @@
 """Every limit and effort of a conversion in one place: sizes, times, samples, rounds."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +36,13 @@ class Budget:
     evaluation_batch: int = 8
     max_batch: int = 32
     look_seconds: float = 0.4  # the quick look at speed before the full metric
-    timing_processes: int = 5
+    timing_processes: int = 5  # rounds of fresh processes at most
+    timing_processes_min: int = 3
+    timing_calm: float = 0.04  # with an A/A noise below this, the least number of rounds is enough
     timing_bursts: int = 3
     timing_burst_seconds: float = 0.15
     timing_warmup: int = 10
+    proof_samples: int = 64  # of the original, before a candidate has been proven
     confirm_bursts: int = 8  # of each of the two models in the real Triton
     confirm_burst_seconds: float = 0.3
     profile_seconds: float = 0.5  # for each point of batch and concurrency

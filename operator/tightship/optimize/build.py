@@ -1,6 +1,4 @@
-"""Builds one candidate: applies the passes of a recipe in order and looks at the result; runs in a child."""
-
-from __future__ import annotations
+"""Builds one candidate: the passes of a recipe in order, then a first load; runs in a child."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +13,7 @@ from tightship.optimize.techniques import Material
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry: {source, target, passes, contract, samples, batch} -> notes, coverage, simulation."""
+    """Child's entry: {source, target, passes, contract, samples, batch} -> what was applied."""
     material = Material(
         contract=Contract.from_json(payload["contract"]),
         calibration=Dataset.load(Path(payload["samples"])),
@@ -26,9 +24,7 @@ def task(payload: Mapping[str, Any]) -> dict[str, Any]:
     for number, step in enumerate(payload["passes"], 1):
         last = number == len(payload["passes"])
         result = target if last else target.with_name(f"{number}-{step['name']}.onnx")
-        applied = techniques.technique(step["name"]).apply(
-            source, result, step["params"], material
-        )
+        applied = techniques.technique(step["name"]).apply(source, result, step["params"], material)
         total = _joined(total, applied)
         if total.ineffective:
             return total.to_json()

@@ -1,7 +1,5 @@
 """What becomes of one candidate on its way through the stages; rendered into report.json."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path

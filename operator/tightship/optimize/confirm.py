@@ -1,8 +1,7 @@
-"""Proof in the real Triton: the model loads, answers as in the evaluation, and is faster there too."""
-
-from __future__ import annotations
+"""In the real Triton: a model loads, answers as in the evaluation, and is faster there too."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -67,7 +66,12 @@ class Stand:
     """The Triton beside, its model repository, and how this model is asked."""
 
     def __init__(
-        self, client: TritonClient, repository: Path, contract: Contract, config: str, budget: Budget
+        self,
+        client: TritonClient,
+        repository: Path,
+        contract: Contract,
+        config: str,
+        budget: Budget,
     ) -> None:
         repository.mkdir(parents=True, exist_ok=True)
         self.client = client
@@ -150,9 +154,7 @@ class Stand:
         feed = runtime.feed(self._contract, dataset.arrays, rows)
         return prepared(feed)
 
-    async def prove(
-        self, name: str, dataset: Dataset, expected: Outputs
-    ) -> tuple[Proof, Outputs]:
+    async def prove(self, name: str, dataset: Dataset, expected: Outputs) -> tuple[Proof, Outputs]:
         """Compare Triton's answers with those of the evaluation, sample by sample; returns both.
 
         Raises:
@@ -203,7 +205,8 @@ class Stand:
         await self._burst(name, requests, 0.0, _WARM_UP)
         seconds = self._budget.confirm_burst_seconds
         bursts = [
-            await self._burst(name, requests, seconds, 5) for _ in range(self._budget.confirm_bursts)
+            await self._burst(name, requests, seconds, 5)
+            for _ in range(self._budget.confirm_bursts)
         ]
         return _raced(bursts, bursts, percentile)
 
@@ -246,10 +249,8 @@ def agreeing(expected: Outputs, got: Outputs) -> np.ndarray:
 
 def _raced(before: list[list[float]], after: list[list[float]], percentile: int) -> Race:
     medians = [median(burst) for burst in before]
-    pairs = list(zip(medians, medians[1:], strict=False))
-    ratios = [
-        (a + b) / 2 / median(burst) for (a, b), burst in zip(pairs, after, strict=False)
-    ]
+    pairs = list(itertools.pairwise(medians))
+    ratios = [(a + b) / 2 / median(burst) for (a, b), burst in zip(pairs, after, strict=False)]
     old = [latency for burst in before for latency in burst]
     new = [latency for burst in after for latency in burst]
     return Race(
@@ -282,9 +283,10 @@ def golden(samples: Dataset, answers: Sequence[Outputs]) -> dict[str, np.ndarray
 
 
 def tolerance(answers: Sequence[Outputs]) -> tuple[float, float]:
-    """(rtol, atol): twice the greatest difference that rounds of equal requests showed, with a floor.
+    """(rtol, atol): twice the greatest difference between rounds of equal requests, with a floor.
 
-    The floor of 2 % of the greatest answer lets an int8 model differ by a quantum between processors.
+    The floor of 2 % of the greatest answer lets an int8 model differ by a quantum on another
+    processor.
     """
     first = answers[0]
     widest = 0.0
@@ -293,7 +295,8 @@ def tolerance(answers: Sequence[Outputs]) -> tuple[float, float]:
             continue
         finite = values[np.isfinite(values)]
         scale = float(np.abs(finite).max(initial=0.0))
-        gaps = [float(np.nanmax(np.abs(other[name] - values), initial=0.0)) for other in answers[1:]]
+        gaps = [
+            float(np.nanmax(np.abs(other[name] - values), initial=0.0)) for other in answers[1:]
+        ]
         widest = max(widest, 0.02 * scale, 2 * max(gaps, default=0.0))
     return 1e-3, max(1e-4, widest)
-

@@ -1,6 +1,4 @@
-"""A model's contract: its inputs and outputs, whether it has a batch axis, and what it is made of."""
-
-from __future__ import annotations
+"""A model's contract: inputs, outputs, whether there is a batch axis, and what it is made of."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,7 +26,7 @@ _TRITON = dict(_TYPES.values())
 
 
 def numpy_type(runtime_type: str) -> str | None:
-    """numpy's name of an ONNX Runtime tensor type; None for what cannot be served."""
+    """The numpy name of an ONNX Runtime tensor type; None for what cannot be served."""
     known = _TYPES.get(runtime_type)
     return known[0] if known else None
 
@@ -84,7 +82,7 @@ class Contract:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Contract:
+    def from_json(cls, raw: Mapping[str, Any]) -> "Contract":
         """Reads what `to_json` wrote."""
         return cls(
             **{

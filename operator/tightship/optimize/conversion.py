@@ -1,6 +1,4 @@
-"""The whole conversion in order: intake, baseline, candidates, timing, proof in Triton, artifact."""
-
-from __future__ import annotations
+"""The whole conversion in order: intake, baseline, candidates, timing, proof in Triton."""
 
 import asyncio
 import shutil
@@ -67,7 +65,7 @@ def convert(
     triton: TritonAddress | None,
     progress: Progress,
 ) -> Conversion:
-    """Run all stages up to the choice; without `triton` the proof is left out and the report says so.
+    """Run all stages up to the choice; without `triton` the proof is left out, as the report says.
 
     Raises:
         RefusalError: source, data or configuration are not usable, or Triton failed.
@@ -119,9 +117,7 @@ def _candidates(
     conversion.ranking = workshop.rank(conversion.candidates, noise)
 
 
-def _build(
-    conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress
-) -> None:
+def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress) -> None:
     end = time.monotonic() + budget.total_seconds
     for candidate in conversion.candidates:
         recipe = candidate.recipe
@@ -154,7 +150,8 @@ def _unjudged(conversion: Conversion) -> str:
     request, samples = conversion.request, conversion.baseline.get("samples", 0)
     if not samples:
         return (
-            "there are no data to judge it by: give data.evaluation with labels, or data.calibration "
+            "there are no data to judge it by: give data.evaluation with labels, or "
+            "data.calibration "
             "to compare outputs"
         )
     if gate.resolution(samples, request.confidence) <= request.max_drop:
@@ -162,7 +159,8 @@ def _unjudged(conversion: Conversion) -> str:
     needed = gate.samples_needed(request.max_drop, request.confidence)
     remedy = f"give at least {needed} samples" if needed else "no number of samples can show it"
     reason = (
-        f"the gate is finer than {samples} samples can show: a drop of at most {request.max_drop:g} at "
+        f"the gate is finer than {samples} samples can show: a drop of at most "
+        f"{request.max_drop:g} at "
         f"{request.confidence:.0%} confidence; {remedy}, or allow a larger maxDrop"
     )
     conversion.warnings.append(reason)

@@ -1,6 +1,4 @@
-"""Data files: hostile .npz files refused, samples chosen, and a folder of plain arrays for the children."""
-
-from __future__ import annotations
+"""Data files: hostile .npz refused, samples chosen, plain arrays in a folder for the children."""
 
 import json
 import math
@@ -53,7 +51,7 @@ class Dataset:
         (folder / _INDEX).write_text(json.dumps(index))
 
     @classmethod
-    def load(cls, folder: Path) -> Dataset:
+    def load(cls, folder: Path) -> "Dataset":
         """Map what `save` wrote into memory, read-only."""
         index = json.loads((folder / _INDEX).read_text())
         arrays = {
@@ -105,7 +103,8 @@ def _array(archive: zipfile.ZipFile, name: str, what: str) -> np.ndarray:
         claimed = math.prod(shape) * dtype.itemsize
         if claimed != size - stream.tell():
             raise invalid(
-                what, f"are damaged: '{name}' claims {claimed} bytes, brings {size - stream.tell()}."
+                what,
+                f"are damaged: '{name}' claims {claimed} bytes, brings {size - stream.tell()}.",
             )
     with archive.open(name) as stream:
         array: np.ndarray = npy.read_array(stream, allow_pickle=False, max_header_size=_HEADER_MAX)
@@ -122,7 +121,8 @@ def _header(stream: IO[bytes], name: str, what: str) -> tuple[tuple[int, ...], n
     if dtype.hasobject or dtype.names:
         raise invalid(
             what,
-            f"hold '{name}' as Python objects, which would have to be unpickled. Use plain numbers, "
+            f"hold '{name}' as Python objects, which would have to be unpickled. Use plain "
+            "numbers, "
             "or fixed-width text (dtype U or S).",
         )
     return shape, dtype
@@ -138,7 +138,9 @@ def match(contract: Contract, arrays: Arrays, what: str) -> Dataset:
     missing = sorted(names - set(arrays))
     extra = sorted(set(arrays) - names - {LABELS})
     if missing or extra:
-        difference = f"lack {missing}" if missing else f"hold {extra}, which the model does not take"
+        difference = (
+            f"lack {missing}" if missing else f"hold {extra}, which the model does not take"
+        )
         raise invalid(what, f"{difference}. The model's inputs are {sorted(names)}.")
     fitted = {t.name: _fit(contract, t, arrays[t.name], what) for t in contract.inputs}
     lengths = {name: len(array) for name, array in fitted.items()}
@@ -199,8 +201,9 @@ def check_labels(labels: np.ndarray | None, metric: Metric) -> np.ndarray:
         raise invalid("evaluation", f"lack the array 'labels'. {_FORMAT}")
     if labels.ndim != 1 or labels.dtype.kind not in "iub":
         raise invalid(
-            "evaluation", f"have labels of dtype {labels.dtype} and {labels.ndim} axes; give one "
-            "whole number for each sample."
+            "evaluation",
+            f"have labels of dtype {labels.dtype} and {labels.ndim} axes; give one "
+            "whole number for each sample.",
         )
     values = labels.astype(np.int64)
     lowest, highest = int(values.min()), int(values.max())
@@ -208,13 +211,16 @@ def check_labels(labels: np.ndarray | None, metric: Metric) -> np.ndarray:
         raise invalid("evaluation", f"have the label {lowest}; classes count from 0.")
     if metric is Metric.MRR and (lowest < -1 or highest >= len(values) or highest < 0):
         raise invalid(
-            "evaluation", f"have labels from {lowest} to {highest}; for mrr a label is the index of "
-            "the matching sample, or -1 for a sample that is only a candidate."
+            "evaluation",
+            f"have labels from {lowest} to {highest}; for mrr a label is the index of "
+            "the matching sample, or -1 for a sample that is only a candidate.",
         )
     return values
 
 
-def chosen_rows(labels: np.ndarray | None, count: int, limit: int, metric: Metric | None) -> np.ndarray:
+def chosen_rows(
+    labels: np.ndarray | None, count: int, limit: int, metric: Metric | None
+) -> np.ndarray:
     """Which of `count` samples to take: evenly spaced, because files are often sorted by class.
 
     For mrr, queries are taken in order together with their matches; free places go to the others.
@@ -234,7 +240,7 @@ def chosen_rows(labels: np.ndarray | None, count: int, limit: int, metric: Metri
 
 
 def subset(dataset: Dataset, rows: np.ndarray, metric: Metric | None = None) -> Dataset:
-    """These samples; labels of mrr point to the new places, or become -1 where the match is left out."""
+    """These samples; labels of mrr point to the new places, or are -1 where the match is out."""
     arrays = {name: array[rows] for name, array in dataset.arrays.items()}
     labels = None if dataset.labels is None else dataset.labels[rows]
     if metric is Metric.MRR and labels is not None:

@@ -1,6 +1,7 @@
-"""Judges one model file against the original: smoke, fidelity, a look at its speed, then the gate; runs in a child."""
+"""Judges one model file against the original, cheapest test first; runs in a child.
 
-from __future__ import annotations
+Smoke, a look at its speed, fidelity on a share of the samples, then the gate on all of them.
+"""
 
 import time
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ class Judging:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Judging:
+    def from_json(cls, raw: Mapping[str, Any]) -> "Judging":
         """Reads what `to_json` wrote."""
         return cls(**{**raw, "contract": Contract.from_json(raw["contract"])})
 
@@ -66,7 +67,7 @@ def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry for a candidate: {judging, model, simulation} -> verdicts up to the first miss."""
+    """Child's entry for a candidate: {judging, model, simulation} -> verdicts to the first miss."""
     judging = Judging.from_json(payload["judging"])
     race = _Race(judging, Path(payload["model"]), payload["simulation"])
     return race.run()
@@ -83,7 +84,9 @@ def load_answers(folder: Path) -> dict[str, np.ndarray]:
     return dict(Dataset.load(folder).arrays)
 
 
-def score(judging: Judging, dataset: Dataset, reference: Outputs, answers: Outputs) -> metric.Scores:
+def score(
+    judging: Judging, dataset: Dataset, reference: Outputs, answers: Outputs
+) -> metric.Scores:
     """One score for each sample, by the task metric or else by agreement with the original."""
     if judging.metric is None or dataset.labels is None:
         return metric.agreement(reference, answers)
@@ -104,7 +107,7 @@ class _Race:
     def run(self) -> dict[str, Any]:
         """Results so far, and the first miss as `stopped` {stage, reason}."""
         result: dict[str, Any] = {}
-        for stage in (self._smoke, self._fidelity, self._look, self._full):
+        for stage in (self._smoke, self._look, self._fidelity, self._full):
             reason = stage(result)
             if reason:
                 name = stage.__name__.removeprefix("_")
@@ -112,7 +115,7 @@ class _Race:
         return result
 
     def _sessions(self) -> list[ort.InferenceSession]:
-        """The file as it runs here, and as it would compute on the hardware that it is meant for."""
+        """The file as it runs here, and as it would compute on hardware of its precision."""
         simulated = []
         if self._simulation:
             file = Path(self._simulation)
@@ -133,7 +136,9 @@ class _Race:
         for name, values in expected.items():
             got = answers[name]
             if got.shape != values.shape or got.dtype.kind != values.dtype.kind:
-                return f"output '{name}' has shape {list(got.shape)} instead of {list(values.shape)}"
+                return (
+                    f"output '{name}' has shape {list(got.shape)} instead of {list(values.shape)}"
+                )
             if got.dtype.kind == "f" and np.isfinite(values).all() and not np.isfinite(got).all():
                 return f"output '{name}' holds values that are not finite"
         return None
@@ -147,8 +152,8 @@ class _Race:
             verdict = self._verdict(part, expected, answers)
             if verdict.hopeless:
                 result["gate"] = asdict(verdict)
-                drop = f"{verdict.drop:.4f} on {verdict.n} samples"
-                return f"{self._name()} falls by {drop}, more than the {self._judging.max_drop:g} allowed"
+                drop = f"{self._name()} falls by {verdict.drop:.4f} on {verdict.n} samples"
+                return f"{drop}, more than the {self._judging.max_drop:g} allowed"
         return None
 
     def _look(self, result: dict[str, Any]) -> str | None:
@@ -191,8 +196,10 @@ class _Race:
     def _outside(self, verdict: gate.Verdict) -> str:
         sure = f"{self._judging.confidence:.0%}"
         return (
-            f"{self._name()} {verdict.before:.4f} -> {verdict.after:.4f} on {verdict.n} samples: at {sure} "
-            f"confidence the drop may be {verdict.upper:.4f}, more than the {self._judging.max_drop:g} allowed"
+            f"{self._name()} {verdict.before:.4f} -> {verdict.after:.4f} on {verdict.n} samples: "
+            f"at {sure} "
+            f"confidence the drop may be {verdict.upper:.4f}, more than the "
+            f"{self._judging.max_drop:g} allowed"
         )
 
     def _name(self) -> str:
@@ -203,7 +210,8 @@ def burst(
     session: ort.InferenceSession, feed: Outputs, seconds: float, least: int = 3
 ) -> tuple[list[float], list[float]]:
     """CPU and wall seconds of each call for that long, `least` calls at least."""
-    cpu, wall = [], []
+    cpu: list[float] = []
+    wall: list[float] = []
     end = time.perf_counter() + seconds
     while len(wall) < least or time.perf_counter() < end:
         started, used = time.perf_counter(), time.process_time()

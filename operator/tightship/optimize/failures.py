@@ -1,6 +1,4 @@
-"""The documented reasons why a file is refused or a conversion fails, and the exception that carries one."""
-
-from __future__ import annotations
+"""The documented reasons why a file is refused or a conversion fails, and their exception."""
 
 from enum import StrEnum
 
@@ -27,7 +25,9 @@ class Reason(StrEnum):
     INTERNAL = "InternalError"
 
 
-_RETRYABLE = frozenset({Reason.TIMED_OUT, Reason.TRITON_FAILED, Reason.PUBLISH_FAILED, Reason.INTERNAL})
+_RETRYABLE = frozenset(
+    {Reason.TIMED_OUT, Reason.TRITON_FAILED, Reason.PUBLISH_FAILED, Reason.INTERNAL}
+)
 
 
 class RefusalError(Exception):

@@ -1,6 +1,4 @@
-"""Where a Job's stages read and write; the root is the pod's, or any folder on a laptop and in tests."""
-
-from __future__ import annotations
+"""Where a Job's stages read and write, below the pod's root or any other folder."""
 
 from dataclasses import dataclass
 from pathlib import Path

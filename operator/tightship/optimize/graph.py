@@ -1,7 +1,5 @@
 """Reading, cleaning and counting ONNX graphs: what several techniques need of a model's file."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path

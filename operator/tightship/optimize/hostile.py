@@ -1,6 +1,4 @@
-"""Finds the one model in what was fetched and refuses hostile files before any library reads them."""
-
-from __future__ import annotations
+"""Finds the one model in what was fetched; refuses hostile files before a library reads them."""
 
 import mmap
 from dataclasses import dataclass
@@ -27,7 +25,11 @@ _MAGICS: tuple[tuple[bytes, Reason, str], ...] = (
     (b"PK\x03\x04", Reason.UNSAFE_MODEL, "an archive inside the source (as PyTorch's .pt files)"),
     (b"\x1f\x8b", Reason.UNSAFE_MODEL, "an archive inside the source"),
     (b"BZh", Reason.INVALID_MODEL, "a bzip2 file; archives are taken as zip, tar and tar.gz"),
-    (b"\xfd7zXZ\x00", Reason.INVALID_MODEL, "an xz file; archives are taken as zip, tar and tar.gz"),
+    (
+        b"\xfd7zXZ\x00",
+        Reason.INVALID_MODEL,
+        "an xz file; archives are taken as zip, tar and tar.gz",
+    ),
 )
 _PICKLE_OPENERS = (b"c__builtin__", b"cposix", b"cos\n", b"(dp", b"(lp", b"csklearn", b"cnumpy")
 _PICKLE_SUFFIXES = {".pkl", ".pickle", ".joblib"}
@@ -57,7 +59,9 @@ def locate(folder: Path, model_format: ModelFormat) -> Located:
         )
     if model_format is ModelFormat.TRITON:
         return _triton_layout(folder, files)
-    models = [file for file in files if file.suffix == ".onnx"] or (files if len(files) == 1 else [])
+    models = [file for file in files if file.suffix == ".onnx"] or (
+        files if len(files) == 1 else []
+    )
     if len(models) == 1:
         return Located(models[0])
     if not models:
@@ -76,7 +80,8 @@ def _refuse_pickles(folder: Path, files: list[Path]) -> None:
         if file.suffix in _PICKLE_SUFFIXES:
             raise RefusalError(
                 Reason.UNSAFE_MODEL,
-                f"'{file.relative_to(folder)}' is a Python pickle, as in PyTorch's and joblib's files. "
+                f"'{file.relative_to(folder)}' is a Python pickle, as in PyTorch's and joblib's "
+                "files. "
                 f"Reading it would run the code in it. {_ONNX_REMEDY}",
             )
 
@@ -117,7 +122,8 @@ def check_model(model: Path, budget: Budget) -> wire.Outline:
     if size > budget.max_model_bytes:
         raise RefusalError(
             Reason.MODEL_TOO_LARGE,
-            f"'{model.name}' has {size} bytes; one ONNX file holds at most {budget.max_model_bytes}. "
+            f"'{model.name}' has {size} bytes; one ONNX file holds at most "
+            f"{budget.max_model_bytes}. "
             "Save it with external data.",
         )
     with model.open("rb") as stream:

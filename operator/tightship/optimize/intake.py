@@ -1,7 +1,5 @@
 """Intake: from fetched bytes to a model with a known contract and data that fit it."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,7 @@ PROBE_THREADS = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """A model that may be worked on. `golden` holds valid inputs, real ones where data were given."""
+    """A model that may be worked on. `golden` holds valid inputs, real where data were given."""
 
     model: Path
     config: str | None

@@ -1,6 +1,4 @@
-"""The stages of the intake and convert Jobs: fetch, inspect, convert, publish, each with one JSON answer."""
-
-from __future__ import annotations
+"""The stages of both Jobs: fetch, inspect, convert, publish; each ends with one JSON answer."""
 
 import json
 import logging
@@ -47,7 +45,7 @@ def main(stage: str, folders: Folders | None = None, triton: TritonAddress = TRI
         found: dict[str, Any] | Failure = _STAGES[stage](request, folders, triton)
     except (RefusalError, StorageError) as refusal:
         found = refusal.failure if isinstance(refusal, RefusalError) else refusal.to_failure()
-        LOG.error("%s: %s", found.reason, found.message)
+        LOG.warning("%s: %s", found.reason, found.message)
     except OSError as error:
         LOG.exception("the stage %s failed", stage)
         found = _disk(error)
@@ -70,14 +68,17 @@ def _request() -> JobRequest:
     except ValueError as error:
         raise RefusalError(
             Reason.INVALID_REQUEST,
-            f"{job.REQUEST_VARIABLE} cannot be read ({error}). Operator and converter image must be "
+            f"{job.REQUEST_VARIABLE} cannot be read ({error}). Operator and converter image must "
+            "be "
             "of one version.",
         ) from error
 
 
 def _disk(error: OSError) -> Failure:
     if error.errno == _NO_SPACE:
-        message = "No space is left in the Job's scratch volume. Raise converter.scratch of the pool."
+        message = (
+            "No space is left in the Job's scratch volume. Raise converter.scratch of the pool."
+        )
         return RefusalError(Reason.NO_SPACE, message).failure
     return _unexpected(Reason.INTERNAL, f"The system said: {error.strerror}.")
 
@@ -111,13 +112,17 @@ def _access(folders: Folders, request: JobRequest, use: str) -> Access:
 
 def _store(request: JobRequest) -> str:
     if request.key is None:
-        raise RefusalError(Reason.INVALID_REQUEST, "A conversion needs a KEY, and the Job has none.")
+        raise RefusalError(
+            Reason.INVALID_REQUEST, "A conversion needs a KEY, and the Job has none."
+        )
     return f"{request.store_uri.rstrip('/')}/sha256/{request.key}/"
 
 
 def fetch(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
     """Download source and data with caps and digests; a conversion first asks the store for KEY."""
     del triton
+    # Triton is the next container to start, and ends at once without its model repository.
+    folders.models.mkdir(parents=True, exist_ok=True)
     if request.key is not None:
         done = run(_published(request, folders))
         if done is not None:
@@ -195,7 +200,9 @@ def convert(request: JobRequest, folders: Folders, triton: TritonAddress) -> dic
     """All optimizing stages; leaves the artifact's folder and the summary for publish."""
     if folders.done.exists():
         return _done(folders)
-    found = conversion.convert(request, folders, Budget(), triton, lambda text: LOG.info("%s", text))
+    found = conversion.convert(
+        request, folders, Budget(), triton, lambda text: LOG.info("%s", text)
+    )
     summary = artifact.write(found, folders.artifact)
     if summary is None:
         raise RefusalError(Reason.TRITON_FAILED, "The model was not proven in Triton.")
@@ -219,7 +226,8 @@ async def _publish(request: JobRequest, folders: Folders) -> Summary:
     if stored is None:
         raise RefusalError(
             Reason.PUBLISH_FAILED,
-            "The store took the artifact and does not show it. Check the store's consistency and that "
+            "The store took the artifact and does not show it. Check the store's consistency and "
+            "that "
             "its write Secret may also read.",
         )
     return artifact.stored_summary(stored.manifest)

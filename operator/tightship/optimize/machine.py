@@ -1,7 +1,5 @@
 """What this node is: processor, instruction sets, and the versions of what computes on it."""
 
-from __future__ import annotations
-
 import os
 import platform
 from importlib import metadata
@@ -11,9 +9,18 @@ from typing import Any
 from tightship.optimize.budget import cpus, memory_limit
 
 _TOOLS = ("numpy", "onnx", "onnxruntime", "onnxslim", "tightship")
-_TELLING = (
-    "avx2 avx512f avx512_vnni avx_vnni avx512_bf16 avx512_fp16 amx_int8 amx_bf16 asimddp i8mm".split()
-)
+_TELLING = [
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_int8",
+    "amx_bf16",
+    "asimddp",
+    "i8mm",
+]
 
 
 def cpu_flags() -> frozenset[str]:
@@ -32,7 +39,9 @@ def _cpuinfo() -> list[str]:
 
 def hardware(threads: int, node_class: str) -> dict[str, Any]:
     """The report's `hardware`."""
-    models = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
+    models = [
+        line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")
+    ]
     flags = cpu_flags()
     return {
         "cpu": models[0] if models else platform.processor() or platform.machine(),

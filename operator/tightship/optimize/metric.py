@@ -1,7 +1,5 @@
 """Scores of single samples: accuracy, mean reciprocal rank, and agreement with the original."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,7 +47,8 @@ def _right(outputs: Outputs, labels: np.ndarray) -> Scores:
     shapes = {name: list(values.shape) for name, values in outputs.items()}
     raise invalid(
         "evaluation",
-        f"cannot be judged by accuracy: no output has one column for each class, they are {shapes}. "
+        "cannot be judged by accuracy: no output has one column for each class, they are "
+        f"{shapes}. "
         "Leave the evaluation out to compare the outputs themselves.",
     )
 
@@ -65,7 +64,8 @@ def _embedding(outputs: Outputs) -> np.ndarray:
         if values.dtype.kind == "f" and values.ndim == _MATRIX:
             return values.astype(np.float64)
     raise invalid(
-        "evaluation", "cannot be judged by mrr: no output is one vector for each sample ([n, size])."
+        "evaluation",
+        "cannot be judged by mrr: no output is one vector for each sample ([n, size]).",
     )
 
 

@@ -1,6 +1,4 @@
-"""Brings a model into the form that the techniques expect, each step kept only when the answers stay equal."""
-
-from __future__ import annotations
+"""Brings a model into the form that techniques expect; a step stays only if answers stay equal."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,21 +22,29 @@ Step = Callable[[ModelProto], ModelProto]
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry: {source, target, samples, contract, batch} -> {steps, notes}; writes `target`."""
+    """Child's entry: {source, target, samples, contract, batch} -> {steps, notes}."""
     contract = Contract.from_json(payload["contract"])
     samples = Dataset.load(Path(payload["samples"]))
     judge = _Judge(contract, samples, payload["batch"], Path(payload["source"]))
-    model = graph.load(Path(payload["source"]))
+    model, done, notes = _normalised(judge, graph.load(Path(payload["source"])))
+    graph.save(model, Path(payload["target"]))
+    return {"steps": done, "notes": notes}
+
+
+def _normalised(judge: "_Judge", model: ModelProto) -> tuple[ModelProto, list[str], list[str]]:
+    """All steps at once where that holds, else one by one without those that do not."""
+    changed, problem = judge.tried(model, _all)
+    if problem is None:
+        return changed, list(_STEPS), []
     done, notes = [], []
     for name, step in _STEPS.items():
         changed, problem = judge.tried(model, step)
-        if problem:
-            notes.append(f"{name} was left out: {problem}")
-        else:
+        if problem is None:
             model = changed
             done.append(name)
-    graph.save(model, Path(payload["target"]))
-    return {"steps": done, "notes": notes}
+        else:
+            notes.append(f"{name} was left out: {problem}")
+    return model, done, notes
 
 
 def _lifted(model: ModelProto) -> ModelProto:
@@ -68,6 +74,12 @@ _STEPS: Mapping[str, Step] = {
     "onnxslim": _slimmed,
     "unique node names": _named,
 }
+
+
+def _all(model: ModelProto) -> ModelProto:
+    for step in _STEPS.values():
+        model = step(model)
+    return model
 
 
 class _Judge:

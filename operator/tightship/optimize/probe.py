@@ -1,6 +1,4 @@
-"""Loads a model in the runtime and finds its contract by running it; runs in a child (`sandbox`)."""
-
-from __future__ import annotations
+"""Loads a model in the runtime and finds its contract by running it; runs in a child."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,13 +52,15 @@ def _load(model: Path, threads: int, foreign: Sequence[tuple[str, ...]]) -> ort.
             names = ", ".join(f"{domain}:{name}" for domain, name in foreign[:4])
             raise RefusalError(
                 Reason.UNSUPPORTED_MODEL,
-                f"The model uses operators that ONNX Runtime does not have ({names}). Export it with "
+                f"The model uses operators that ONNX Runtime does not have ({names}). Export it "
+                "with "
                 "standard operators only; libraries of custom operators are not loaded.",
             ) from error
         if "is not a registered function/op" in words or "NOT_IMPLEMENTED" in words:
             raise RefusalError(
                 Reason.UNSUPPORTED_MODEL,
-                f"ONNX Runtime {ort.__version__} does not implement an operator of the model: {words}. "
+                f"ONNX Runtime {ort.__version__} does not implement an operator of the model: "
+                f"{words}. "
                 "Export it with another opset.",
             ) from error
         raise RefusalError(
@@ -117,7 +117,8 @@ def _tensors(nodes: Sequence[Any], kind: str) -> tuple[Tensor, ...]:
             hint = " Convert it with zipmap=False." if "map" in node.type else ""
             raise RefusalError(
                 Reason.UNSUPPORTED_MODEL,
-                f"The model's {kind} '{node.name}' is of type {node.type}, which Triton cannot serve."
+                f"The model's {kind} '{node.name}' is of type {node.type}, which Triton cannot "
+                "serve."
                 f"{hint}",
             )
         dims = tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in node.shape)

@@ -1,6 +1,4 @@
-"""Walks down the ranking in the real Triton until a candidate is proven, else proves the original."""
-
-from __future__ import annotations
+"""Walks down the ranking in Triton until a candidate is proven, else proves the original."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -61,7 +59,7 @@ class Bench:
         """The first candidate of the ranking that holds, else the original.
 
         Raises:
-            RefusalError: Triton does not answer, or does not serve the original as it was evaluated.
+            RefusalError: Triton does not answer, or serves the original with other answers.
         """
         async with TritonClient(
             address.http, metrics_address=address.metrics, deadline=60.0
@@ -79,7 +77,8 @@ class Bench:
     async def _proven(self, stand: Stand, order: Sequence[Candidate]) -> Outcome:
         server = await stand.ready()
         await stand.drop(ORIGINAL, CANDIDATE)
-        proof, answers = await self._original(stand)
+        await stand.load(ORIGINAL, self._workshop.original)
+        await self._original(stand, self._budget.proof_samples)
         winner: Candidate | None = None
         for candidate in order:
             if await self._tried(stand, candidate) and (winner is None or self._meets(candidate)):
@@ -88,14 +87,18 @@ class Bench:
                     self._missed(previous)
                 if self._meets(candidate):
                     break
-        return await self._finished(stand, winner, server, proof, answers)
+        return await self._finished(stand, winner, server)
 
-    async def _original(self, stand: Stand) -> tuple[Proof | None, Outputs | None]:
-        await stand.load(ORIGINAL, self._workshop.original)
-        if self._workshop.judged is None:
+    async def _original(self, stand: Stand, limit: int) -> tuple[Proof | None, float | None]:
+        """Whether Triton answers as the runtime did, on the first samples; the metric on all."""
+        judged = self._workshop.judged
+        if judged is None:
             return None, None
         expected = evaluate.load_answers(self._workshop.scratch / "reference")
-        return await stand.prove(ORIGINAL, self._workshop.judged, expected)
+        part = Dataset({name: array[:limit] for name, array in judged.arrays.items()})
+        wanted = {name: array[:limit] for name, array in expected.items()}
+        proof, answers = await stand.prove(ORIGINAL, part, wanted)
+        return proof, self._metric(answers) if limit >= len(judged) else None
 
     async def _tried(self, stand: Stand, candidate: Candidate) -> bool:
         """Whether the candidate holds in Triton; otherwise it is refused with the reason."""
@@ -137,7 +140,8 @@ class Bench:
         latency = candidate.triton["race"]["percentile"] if candidate.triton else 0.0
         candidate.refuse(
             Status.OBJECTIVE_MISSED,
-            f"p{self._request.slo_percentile} of {latency * 1e3:.1f} ms is above the objective, which "
+            f"p{self._request.slo_percentile} of {latency * 1e3:.1f} ms is above the objective, "
+            "which "
             "another candidate meets",
         )
 
@@ -146,18 +150,11 @@ class Bench:
         expected = evaluate.load_answers(Path(judging.reference))
         return float(evaluate.score(judging, dataset, expected, answers).mean())
 
-    async def _finished(
-        self,
-        stand: Stand,
-        winner: Candidate | None,
-        server: str,
-        proof: Proof | None,
-        answers: Outputs | None,
-    ) -> Outcome:
+    async def _finished(self, stand: Stand, winner: Candidate | None, server: str) -> Outcome:
         """Profile what won, alone in Triton, and take its golden answers."""
         if winner is None or winner.file is None or winner.triton is None:
             race = await stand.alone(ORIGINAL, self._samples, self._request.slo_percentile)
-            metric = None if answers is None else self._metric(answers)
+            proof, metric = await self._original(stand, len(self._samples))
         else:
             race, proof = Race(**winner.triton["race"]), Proof(**winner.triton["proof"])
             metric = winner.triton["metric"]

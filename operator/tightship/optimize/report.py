@@ -1,6 +1,7 @@
-"""report.json: what was tried, what it cost in accuracy, why this one. Schema: docs/reference/report.schema.json."""
+"""report.json: what was tried, what it cost in accuracy, why this one.
 
-from __future__ import annotations
+Its schema is docs/reference/report.schema.json.
+"""
 
 import math
 from dataclasses import asdict
@@ -38,7 +39,10 @@ def report(conversion: Conversion) -> dict[str, Any]:
             "format": request.source_format,
             "bytes": conversion.original.stat().st_size,
             "contract": intake.contract.to_json(),
-            "config": {"given": intake.config is not None, "filled": list(conversion.config.filled)},
+            "config": {
+                "given": intake.config is not None,
+                "filled": list(conversion.config.filled),
+            },
             "normalised": conversion.normalised or None,
         },
         "data": _data(conversion),
@@ -113,7 +117,8 @@ def _selection(conversion: Conversion) -> dict[str, Any]:
         "variant": chosen.id if chosen else ORIGINAL,
         "technique": chosen.technique if chosen else NO_TECHNIQUE,
         "reason": reason(conversion),
-        "rule": "fastest inside the gate; equal within the noise: fewer passes, smaller drop, smaller file",
+        "rule": "fastest inside the gate; equal within the noise: fewer passes, smaller drop, "
+        "smaller file",
         "ranking": list(conversion.ranking.order),
         "proven": conversion.outcome is not None,
     }
@@ -137,7 +142,7 @@ def _triton(conversion: Conversion) -> dict[str, Any] | None:
 def memory(profile: Profile, conversion: Conversion) -> int:
     """Bytes of one instance: as measured at its peak, or from above where it cannot be seen."""
     seen = profile.memory_peak or profile.memory
-    return seen if seen else _BACKEND_BYTES + 3 * conversion.original.stat().st_size
+    return seen or _BACKEND_BYTES + 3 * conversion.original.stat().st_size
 
 
 def reason(conversion: Conversion) -> str:

@@ -1,7 +1,5 @@
 """ONNX Runtime with fixed options: sessions, feeds and whole data sets through a model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 

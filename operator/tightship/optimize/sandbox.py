@@ -1,10 +1,9 @@
-"""Runs one function of this package in a fresh process with limits; a crash becomes a sentence, not an exception.
+"""Runs one function of this package in a fresh process with limits; a crash becomes a sentence.
 
-The child gets a scratch folder as working directory and home, none of our environment but what Python needs, and
-limits on address space, file size and time. It reads its argument as JSON and writes its result as JSON.
+The child gets a scratch folder as working directory and home, none of our environment but what
+Python needs, and limits on address space, file size and time. It reads its argument as JSON and
+writes its result as JSON.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -31,15 +30,15 @@ _MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Failed t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Of one child: wall-clock seconds, bytes of address space, bytes of any one file that it writes."""
+    """Of one child: wall-clock seconds, bytes of address space, bytes of any file it writes."""
 
     seconds: float
     memory: int
     file_bytes: int = 8 * GIB
 
     @classmethod
-    def for_model(cls, model_bytes: int, seconds: float, file_bytes: int = 8 * GIB) -> Limits:
-        """Room for eight copies of the model and the runtime's own reservation, within the container's limit."""
+    def for_model(cls, model_bytes: int, seconds: float, file_bytes: int = 8 * GIB) -> "Limits":
+        """Eight copies of the model and what the runtime reserves, within the container's room."""
         wanted = 8 * model_bytes + 6 * GIB
         return cls(
             seconds=seconds, memory=min(wanted, memory_limit() + 2 * GIB), file_bytes=file_bytes

@@ -1,6 +1,4 @@
-"""Selection: which candidates may be confirmed, in which order, and why the others may not. Pure."""
-
-from __future__ import annotations
+"""Which candidates may be proven, in which order, and why the others may not. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,8 +25,10 @@ class Ranking:
 
 
 def rank(contenders: Sequence[Contender], noise: float, min_speedup: float) -> Ranking:
-    """Fastest first. Those within the noise of each other are equal in speed: then fewer passes,
-    a smaller drop and a smaller file decide, and at last the name, so that the order is fixed.
+    """Fastest first.
+
+    Those within the noise of each other are equal in speed: then fewer passes, a smaller drop and
+    a smaller file decide, and at last the name, so that the order is fixed.
     """
     refused = {}
     left = []

@@ -1,6 +1,4 @@
-"""config.pbtxt of the artifact: a user's own is respected and completed, otherwise it is made from the contract."""
-
-from __future__ import annotations
+"""config.pbtxt of the artifact: a user's own is completed, otherwise it follows the contract."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,12 +1,10 @@
-"""Latency in fresh pinned processes, interleaved with the original, above a measured A/A noise floor.
+"""Latency in fresh pinned processes, interleaved with the original, above an A/A noise floor.
 
-One file in fresh processes may differ by a factor of two, while sessions within one process agree to 2 %. So each
-round starts new processes: the original twice (A and A') and every candidate, pinned to the same processors. They
-take turns in bursts. A round gives one ratio for each candidate and one for A against A'; a speed-up counts only
-when its median is above the noise floor.
+One file in fresh processes may differ by a factor of two, while sessions within one process agree
+to 2 %. So each round starts new processes: the original twice (A and A') and every candidate,
+pinned to the same processors. They take turns in bursts. A round gives one ratio for each candidate
+and one for A against A'; a speed-up counts only when its median is above the noise floor.
 """
-
-from __future__ import annotations
 
 import json
 import os
@@ -139,8 +137,10 @@ def measure(timing: Timing, original: Path, candidates: Mapping[str, Path]) -> T
     """
     timing.scratch.mkdir(parents=True, exist_ok=True)
     clock = "cpu" if timing.threads == 1 else "wall"
-    rounds = [_round(timing, original, candidates) for _ in range(timing.budget.timing_processes)]
-    pairs = [(_median(r["A"], clock), _median(r["A'"], clock)) for r in rounds]
+    rounds: list[dict[str, _Runner]] = []
+    while not _enough(timing.budget, rounds, clock):
+        rounds.append(_round(timing, original, candidates))
+    pairs = _pairs(rounds, clock)
     timed = {}
     for name in candidates:
         ratios = [
@@ -158,6 +158,19 @@ def measure(timing: Timing, original: Path, candidates: Mapping[str, Path]) -> T
         rounds=len(rounds),
         candidates=timed,
     )
+
+
+def _pairs(rounds: Sequence[Mapping[str, _Runner]], clock: str) -> list[tuple[float, float]]:
+    return [(_median(r["A"], clock), _median(r["A'"], clock)) for r in rounds]
+
+
+def _enough(budget: Budget, rounds: Sequence[Mapping[str, _Runner]], clock: str) -> bool:
+    """Whether the rounds agree so well that further ones would say nothing new."""
+    if len(rounds) < budget.timing_processes_min:
+        return False
+    if len(rounds) >= budget.timing_processes:
+        return True
+    return selection.noise_floor(_pairs(rounds, clock), 1.0) <= budget.timing_calm
 
 
 def merged(parts: Sequence[Timings]) -> Timings:

@@ -1,11 +1,9 @@
-"""Reads the outline of an ONNX file from its protobuf wire format, without any library and without copying weights.
+"""Reads the outline of an ONNX file from its wire format, without a library or a copy of weights.
 
-Only lengths, counts, tensor shapes and external-data references are looked at, so that a hostile file is refused
-before a parser builds anything from it. Wire format: protobuf.dev/programming-guides/encoding.
-Field numbers: onnx.proto of onnx 1.23.
+Only lengths, counts, tensor shapes and external-data references are looked at, so that a hostile
+file is refused before a parser builds anything from it. Wire format: protobuf.dev/programming-
+guides/encoding. Field numbers: onnx.proto of onnx 1.23.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
@@ -33,7 +31,21 @@ _EXTERNAL_LOCATION = 1
 
 # TensorProto.DataType -> bits of an element; strings (8) have no fixed size.
 _BITS = {1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64}
-_BITS |= {14: 64, 15: 128, 16: 16, 17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2}
+_BITS |= {
+    14: 64,
+    15: 128,
+    16: 16,
+    17: 8,
+    18: 8,
+    19: 8,
+    20: 8,
+    21: 4,
+    22: 4,
+    23: 4,
+    24: 8,
+    25: 2,
+    26: 2,
+}
 
 
 class WireError(ValueError):
@@ -126,33 +138,46 @@ def _count(kind: str, found: Outline, caps: Caps) -> None:
             raise CapError(f"it has more than {caps.nodes} nodes")
 
 
-def _tensor(data: Buffer, found: Outline, caps: Caps) -> None:
-    dims: list[int] = []
-    data_type, raw, typed, external = 0, None, False, False
-    entries: dict[str, str] = {}
-    for number, wire, value in fields(data):
+@dataclass(slots=True)
+class _Claims:
+    """What one TensorProto says of its data."""
+
+    dims: list[int] = field(default_factory=list)
+    data_type: int = 0
+    raw: int | None = None  # bytes of raw_data
+    typed: bool = False  # data in a field of their own type
+    external: bool = False
+    entries: dict[str, str] = field(default_factory=dict)
+
+    def take(self, number: int, value: int | Buffer) -> None:
+        """One field of the message."""
         if number == _DIMS:
-            dims.extend([value] if isinstance(value, int) else _packed(value))
-        elif number == _DATA_TYPE and isinstance(value, int):
-            data_type = value
-        elif number == _RAW_DATA and not isinstance(value, int):
-            raw = len(value)
-        elif number == _LOCATION and isinstance(value, int):
-            external = value == _EXTERNAL_LOCATION
-        elif number == _EXTERNAL and wire == _BYTES and not isinstance(value, int):
-            entries.update([_entry(value)])
-        typed = typed or number in _TYPED_DATA
-    needed = _claimed(dims, data_type)
+            self.dims.extend([value] if isinstance(value, int) else _packed(value))
+        elif isinstance(value, int):
+            self.data_type = value if number == _DATA_TYPE else self.data_type
+            self.external |= number == _LOCATION and value == _EXTERNAL_LOCATION
+        elif number == _RAW_DATA:
+            self.raw = len(value)
+        elif number == _EXTERNAL:
+            self.entries.update([_entry(value)])
+        self.typed |= number in _TYPED_DATA
+
+
+def _tensor(data: Buffer, found: Outline, caps: Caps) -> None:
+    claims = _Claims()
+    for number, _, value in fields(data):
+        claims.take(number, value)
+    needed = _claimed(claims.dims, claims.data_type)
     found.tensors += 1
     found.tensor_bytes += needed
     if found.tensors > caps.tensors or found.tensor_bytes > caps.tensor_bytes:
         limit = f"{caps.tensors} tensors or {caps.tensor_bytes} bytes of them"
         raise CapError(f"it claims more than {limit}")
-    if external or entries:
-        found.external.append(_external(entries, needed))
-    elif raw is not None and data_type in _BITS and raw != needed:
-        raise WireError(f"a tensor claims {needed} bytes and brings {raw}")
-    elif raw is None and not typed and needed:
+    if claims.external or claims.entries:
+        found.external.append(_external(claims.entries, needed))
+    elif claims.raw is not None and claims.data_type in _BITS and claims.raw != needed:
+        raise WireError(f"a tensor claims {needed} bytes and brings {claims.raw}")
+    elif claims.raw is None and not claims.typed and needed:
         raise WireError(f"a tensor claims {needed} bytes and brings none")
 
 
@@ -163,7 +188,7 @@ def _claimed(dims: list[int], data_type: int) -> int:
 
 
 def _entry(data: Buffer) -> tuple[str, str]:
-    parts = {number: _text(value) for number, _, value in fields(data) if not isinstance(value, int)}
+    parts = {number: _text(value) for number, _, value in fields(data)}
     return parts.get(1, ""), parts.get(2, "")
 
 

@@ -1,6 +1,4 @@
-"""The child's side of `sandbox`: reads a payload, runs one function of this package, writes its result."""
-
-from __future__ import annotations
+"""The child's side of `sandbox`: reads a payload, runs one function, writes its result."""
 
 import importlib
 import json
@@ -16,7 +14,7 @@ _PACKAGE = "tightship.optimize."
 
 
 def main(task: str) -> int:
-    """Run `module:function`, both inside this package; refusals are results, other errors end the process."""
+    """Run `module:function` of this package; refusals are results, other errors end the process."""
     module, _, function = task.partition(":")
     if not module.startswith(_PACKAGE):
         raise ValueError(f"{task} is not a task of this package")

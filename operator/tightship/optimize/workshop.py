@@ -1,7 +1,5 @@
 """The stages that run in children: normalise, baseline, build, evaluate, time. One method each."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
-from tightship.optimize import evaluate, graph, sandbox, selection, techniques, timing
+from tightship.optimize import graph, sandbox, selection, techniques, timing
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.data import Dataset
@@ -89,7 +87,9 @@ class Workshop:
         self.judged.save(self.scratch / "judged")
         self._calibration.save(self.scratch / "calibration")
         try:
-            return self._run("evaluate:baseline_task", {"judging": self.judging().to_json()}, "base")
+            return self._run(
+                "evaluate:baseline_task", {"judging": self.judging().to_json()}, "base"
+            )
         except CrashError as crash:
             raise RefusalError(
                 crash.reason if crash.reason is not Reason.INTERNAL else Reason.DATA_INVALID,

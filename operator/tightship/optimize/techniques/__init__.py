@@ -1,10 +1,8 @@
 """Techniques: each module proposes recipes from facts and applies its pass to a file.
 
-A technique is a module with `propose` and `apply` as in `Technique`. A recipe is a sequence of passes, so techniques
-combine. A new technique is a new module and one entry in MODULES.
+A technique is a module with `propose` and `apply` as in `Technique`. A recipe is a sequence of
+passes, so techniques combine. A new technique is a new module and one entry in MODULES.
 """
-
-from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence

@@ -1,14 +1,12 @@
 """Half precision by range scan: fp16 wherever the values that were seen fit it, fp32 elsewhere.
 
-The CPU runtime computes fp16 graphs in fp32 and so hides every overflow (a file classifier of 99 % accuracy looks
-intact there and has 7 % in real fp16). Therefore a scan of the activations picks the nodes that stay in fp32, and the
-result comes with a simulation that rounds each fp16 node's outputs, which is what the gate judges.
+The CPU runtime computes fp16 graphs in fp32 and so hides every overflow (a file classifier of 99 %
+accuracy looks intact there and has 7 % in real fp16). Therefore a scan of the activations picks the
+nodes that stay in fp32, and the result comes with a simulation that rounds each fp16 node's
+outputs, which is what the gate judges.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from tightship.optimize import data, graph, runtime
+from tightship.optimize import graph
 from tightship.optimize.techniques import (
     HALF_PRECISION,
     Applied,
@@ -26,21 +24,44 @@ from tightship.optimize.techniques import (
     Pass,
     Recipe,
 )
+from tightship.optimize.techniques.scan import scan
 
 NAME = "half"
 ID = "fp16"
 GREATEST = 65504.0  # largest finite fp16 number
 SMALLEST_NORMAL = 2.0**-14  # below it fp16 loses digits one by one
 VANISHES = 2.0**-25  # rounds to zero
-SCANNED = 32  # samples whose activations are looked at
 HEADROOM = 4.0  # how far beyond the scan's greatest value other inputs may go
 FLUSHED_SHARE_MAX = 0.01  # of a tensor's weights that may round to zero
 
 _SLOW = "this runtime computes fp16 in fp32 on CPUs and adds conversions"
 _FLOAT_ONLY = frozenset(
-    "Cast ConstantOfShape CumSum DequantizeLinear DynamicQuantizeLinear If Loop Max Min "
-    "NonMaxSuppression QuantizeLinear RandomNormal RandomNormalLike RandomUniform RandomUniformLike Range Resize "
-    "RoiAlign Scan TopK Upsample GRU LSTM RNN".split()
+    [
+        "Cast",
+        "ConstantOfShape",
+        "CumSum",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "If",
+        "Loop",
+        "Max",
+        "Min",
+        "NonMaxSuppression",
+        "QuantizeLinear",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Range",
+        "Resize",
+        "RoiAlign",
+        "Scan",
+        "TopK",
+        "Upsample",
+        "GRU",
+        "LSTM",
+        "RNN",
+    ]
 )
 
 Types = Mapping[str, int]
@@ -65,7 +86,8 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
     """Write the mixed-precision model, and beside it the simulation."""
     del params
     model, types = _typed(graph.load(source))
-    ranges = scan(model, types, material)
+    names = (name for node in model.graph.node for name in _floats(node.output, types))
+    ranges = {name: seen.greatest for name, seen in scan(model, names, material).items()}
     chosen = half_nodes(model, types, ranges)
     computing = [node for node in model.graph.node if _floats(node.output, types)]
     if not chosen:
@@ -77,7 +99,7 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
     greatest = max(ranges.values(), default=0.0)
     return Applied(
         notes=(
-            f"{len(hot)} of {len(computing)} nodes stay in fp32; the greatest value seen is {greatest:.4g}",
+            f"{len(hot)} of {len(computing)} nodes stay in fp32; greatest value {greatest:.4g}",
         ),
         coverage={"fp16NodeShare": len(chosen) / max(1, len(computing))},
         simulation=str(simulation),
@@ -96,30 +118,6 @@ def _typed(model: ModelProto) -> tuple[ModelProto, dict[str, int]]:
 
 def _floats(names: Iterable[str], types: Types) -> list[str]:
     return [name for name in names if name and types.get(name) == TensorProto.FLOAT]
-
-
-def scan(model: ModelProto, types: Types, material: Material) -> dict[str, float]:
-    """The greatest magnitude of every fp32 activation over the samples."""
-    open_model = ModelProto()
-    open_model.CopyFrom(model)
-    present = {value.name for value in model.graph.output}
-    wanted = [name for node in model.graph.node for name in _floats(node.output, types)]
-    open_model.graph.output.extend(
-        helper.make_empty_tensor_value_info(name) for name in wanted if name not in present
-    )
-    file = Path("scan.onnx")
-    graph.save(open_model, file)
-    session = runtime.session(file, 1, optimise=False)
-    ranges: dict[str, float] = {}
-    count = len(material.calibration)
-    rows_scanned = data.chosen_rows(None, count, SCANNED, None)
-    samples = data.subset(material.calibration, rows_scanned)
-    for rows in runtime.batches(len(samples), material.contract, material.batch):
-        feed = runtime.feed(material.contract, samples.arrays, rows)
-        for name, values in zip(wanted, session.run(wanted, feed), strict=True):
-            seen = float(np.abs(values).max()) if values.size else 0.0
-            ranges[name] = max(ranges.get(name, 0.0), seen)
-    return ranges
 
 
 def half_nodes(model: ModelProto, types: Types, ranges: Ranges) -> frozenset[str]:
@@ -153,12 +151,12 @@ def _captured(model: ModelProto) -> Iterable[str]:
 
 
 def fits(greatest: float) -> bool:
-    """Whether activations of this greatest magnitude survive fp16, with headroom, and not as subnormals."""
+    """Whether activations up to this magnitude survive fp16, with headroom, not as subnormals."""
     return greatest == 0 or SMALLEST_NORMAL <= greatest <= GREATEST / HEADROOM
 
 
 def weights_fit(weights: np.ndarray) -> bool:
-    """Whether constants survive fp16: none overflows, few vanish, and no lone one (an epsilon) loses digits."""
+    """Whether constants survive fp16: none overflows, few vanish, no epsilon loses digits."""
     magnitudes = np.abs(weights[weights != 0])
     if not magnitudes.size:
         return True

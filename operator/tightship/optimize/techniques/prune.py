@@ -1,6 +1,4 @@
-"""Unstructured magnitude pruning: the smallest weights of each matrix become zero; also followed by int8."""
-
-from __future__ import annotations
+"""Unstructured magnitude pruning: the smallest weights become zero; also followed by int8."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,7 +63,9 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
     """Write the model with the given share of each weight matrix set to zero."""
     del material
     model = graph.load(source)
-    used = {name for node in model.graph.node if node.op_type in _WEIGHTED for name in node.input[1:2]}
+    used = {
+        name for node in model.graph.node if node.op_type in _WEIGHTED for name in node.input[1:2]
+    }
     total = zeroed = 0
     for tensor in model.graph.initializer:
         if tensor.name in used and tensor.data_type == TensorProto.FLOAT:

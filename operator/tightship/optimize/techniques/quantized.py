@@ -1,7 +1,5 @@
 """What both int8 techniques need of ONNX Runtime's quantizer, whose traps are handled here."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +32,7 @@ def reader(material: Material) -> CalibrationDataReader:
 
 
 def cleared(source: Path, target: Path) -> str:
-    """A copy without stored shapes of inner tensors, which the quantizer takes for contradictions."""
+    """A copy without stored inner shapes, which the quantizer takes for contradictions."""
     model = graph.load(source)
     del model.graph.value_info[:]
     copy = target.with_name("cleared.onnx")
@@ -65,5 +63,7 @@ def measured(target: Path, notes: tuple[str, ...] = ()) -> Applied:
     return Applied(
         notes=notes,
         coverage={"integerNodes": float(nodes), "integerWeightShare": share},
-        ineffective=None if nodes else "the quantizer changed nothing: no node computes in integers",
+        ineffective=None
+        if nodes
+        else "the quantizer changed nothing: no node computes in integers",
     )

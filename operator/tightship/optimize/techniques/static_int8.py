@@ -1,10 +1,8 @@
-"""Static int8: QDQ, unsigned 8-bit activations and signed 8-bit weights per channel, ranges from calibration data.
+"""Static int8: QDQ, unsigned activations, signed weights per channel, calibrated ranges.
 
-Only Conv, MatMul and Gemm, with the Relu and Clip between them: the runtime's own default list also quantizes
-norms, softmax and sums, which took 4 of 8 real models apart.
+Only Conv, MatMul and Gemm, with the Relu and Clip between them: the runtime's own default list also
+quantizes norms, softmax and sums, which took 4 of 8 real models apart.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +26,7 @@ NAME = "static_int8"
 ID = "static-int8"
 WEIGHTED = ("Conv", "MatMul", "Gemm")
 OPERATORS = (*WEIGHTED, "Relu", "Clip")
-_SLOW = "the operators between the 8-bit ones, and small or depthwise products, cost more than they save"
+_SLOW = "what stands between the 8-bit operators, or small products, costs more than they save"
 
 
 def refusal(facts: Facts) -> str | None:

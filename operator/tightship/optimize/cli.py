@@ -1,0 +1,209 @@
+"""`tightship optimize`: the conversion Job's own code on a laptop, with a table of what was tried."""
+
+import argparse
+import json
+import logging
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tightship.api.job import DataRequest, JobRequest
+from tightship.api.names import HTTP_PORT
+from tightship.api.v1alpha1 import Metric, ModelFormat
+from tightship.optimize import artifact, conversion, report
+from tightship.optimize.budget import Budget
+from tightship.optimize.conversion import Conversion
+from tightship.optimize.failures import RefusalError
+from tightship.optimize.folders import Folders
+from tightship.optimize.proof import TritonAddress
+from tightship.storage import StorageError
+
+_REASON_WIDTH = 100
+_LOCAL = "local"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="tightship optimize",
+        description="Find a smaller, faster variant of a model inside an accuracy gate.",
+    )
+    made.add_argument("model", type=Path, help="an .onnx file, an archive, or a model's folder")
+    made.add_argument(
+        "--output", type=Path, required=True, help="folder for the artifact (emptied)"
+    )
+    made.add_argument("--evaluation", type=Path, help=".npz with the inputs and `labels`")
+    made.add_argument("--calibration", type=Path, help=".npz with the inputs")
+    made.add_argument("--metric", choices=[m.value for m in Metric], default="accuracy")
+    made.add_argument("--format", choices=[f.value for f in ModelFormat], default="onnx")
+    made.add_argument("--max-drop", type=float, default=0.01, help="of the metric (default 0.01)")
+    made.add_argument("--confidence", type=float, default=0.95, help="(default 0.95)")
+    made.add_argument("--min-speedup", type=float, default=1.05, help="(default 1.05)")
+    made.add_argument("--slo-ms", type=float, help="latency objective in milliseconds")
+    made.add_argument("--slo-percentile", type=int, choices=[50, 90, 95, 99], default=99)
+    made.add_argument("--no-quantize", action="store_true")
+    made.add_argument("--no-half-precision", action="store_true")
+    made.add_argument("--no-prune", action="store_true")
+    made.add_argument("--sparsity", type=float, default=0.5, help="share of zeros (default 0.5)")
+    made.add_argument("--threads", type=int, default=1, help="of the runtime (default 1)")
+    made.add_argument("--max-samples", type=int, default=2000, help="of the evaluation data")
+    made.add_argument("--max-calibration-samples", type=int, default=256)
+    made.add_argument("--triton", help="HOST:PORT of a Triton to prove in (HTTP); needs --models")
+    made.add_argument("--triton-metrics", help="HOST:PORT of its metrics (default: port + 2)")
+    made.add_argument("--models", type=Path, help="that Triton's model repository, explicit mode")
+    made.add_argument("--json", action="store_true", help="print report.json instead of a table")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `tightship optimize`; 0 when an artifact was written, 1 when the model was refused."""
+    made = parser()
+    options = made.parse_args(argv)
+    if bool(options.triton) != bool(options.models):
+        made.error("--triton and --models belong together: the converter puts models there")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    with tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
+        folders = _Local(Path(root), options.models)
+        try:
+            found = _converted(options, folders)
+        except (RefusalError, StorageError) as refusal:
+            failure = refusal.failure if isinstance(refusal, RefusalError) else refusal.to_failure()
+            sys.stderr.write(f"{failure.reason}: {failure.message}\n")
+            return 1
+        except FileNotFoundError as error:
+            sys.stderr.write(f"{error.filename} does not exist. Check the path.\n")
+            return 1
+        artifact.write(found, options.output)
+    sys.stdout.write(_shown(found, as_json=options.json))
+    return 0
+
+
+class _Local(Folders):
+    """A temporary folder in the Job's layout, with the user's Triton repository."""
+
+    __slots__ = ("_models",)
+
+    def __init__(self, root: Path, models: Path | None) -> None:
+        super().__init__(root)
+        object.__setattr__(self, "_models", models)
+
+    @property
+    def models(self) -> Path:
+        """Model repository of the given Triton."""
+        given: Path | None = self._models
+        return given or super().models
+
+
+def _converted(options: argparse.Namespace, folders: Folders) -> Conversion:
+    folders.source.mkdir(parents=True)
+    _bring(options.model, folders.source)
+    for given, target in (
+        (options.calibration, folders.calibration),
+        (options.evaluation, folders.evaluation),
+    ):
+        if given is not None:
+            shutil.copyfile(given, target)
+    return conversion.convert(
+        request(options),
+        folders,
+        Budget(),
+        _address(options),
+        lambda text: sys.stderr.write(f"{text} ...\n") and None,
+    )
+
+
+def _bring(model: Path, folder: Path) -> None:
+    """The file with its siblings that may be external data, or the whole folder."""
+    if model.is_dir():
+        shutil.copytree(model, folder, dirs_exist_ok=True, symlinks=True)
+        return
+    shutil.copyfile(model, folder / model.name)
+    for sibling in model.parent.iterdir():
+        if sibling.name.startswith(model.stem) and sibling.suffix in (".data", ".bin", ".weights"):
+            shutil.copyfile(sibling, folder / sibling.name, follow_symlinks=False)
+
+
+def request(options: argparse.Namespace) -> JobRequest:
+    """The same request that the operator would make."""
+    evaluation, calibration = options.evaluation, options.calibration
+    return JobRequest(
+        key=_LOCAL,
+        source_uri=str(options.model),
+        source_format=options.format,
+        source_digest=None,
+        calibration=_data(calibration, options.max_calibration_samples),
+        evaluation=_data(evaluation, options.max_samples),
+        metric=options.metric if evaluation else None,
+        quantize=not options.no_quantize,
+        half_precision=not options.no_half_precision,
+        prune=not options.no_prune,
+        prune_sparsity=options.sparsity,
+        max_drop=options.max_drop,
+        confidence=options.confidence,
+        min_speedup=options.min_speedup,
+        slo_target=options.slo_ms / 1e3 if options.slo_ms else None,
+        slo_percentile=options.slo_percentile,
+        store_uri="",
+        allowed_hosts=(),
+        max_source_bytes=Budget().scratch_bytes,
+        converter_image=_LOCAL,
+        server_image=options.triton or "none",
+        node_class=_LOCAL,
+        threads=options.threads,
+    )
+
+
+def _data(file: Path | None, limit: int) -> DataRequest | None:
+    return DataRequest(uri=str(file), max_samples=limit) if file else None
+
+
+def _address(options: argparse.Namespace) -> TritonAddress | None:
+    if not options.triton:
+        return None
+    parts = urlsplit(f"//{options.triton}")
+    port = parts.port or HTTP_PORT
+    metrics = options.triton_metrics or f"{parts.hostname}:{port + 2}"
+    return TritonAddress(f"{parts.hostname}:{port}", metrics)
+
+
+def _shown(found: Conversion, *, as_json: bool) -> str:
+    if as_json:
+        return json.dumps(report.report(found), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return f"{table(found)}\n{report.reason(found)}\n"
+
+
+def table(found: Conversion) -> str:
+    """One row for each candidate: status, size, speed-up, metric, reason."""
+    rows = [("candidate", "status", "MB", "speed-up", found.metric, "reason")]
+    value = found.baseline.get("metric")
+    size = found.original.stat().st_size / 1e6
+    status = "passed" if found.chosen else "chosen"
+    rows.append((report.ORIGINAL, status, f"{size:.2f}", "x1.00", _number(value), ""))
+    for candidate in found.candidates:
+        gate = candidate.verdicts.get("gate") or {}
+        speed = (
+            candidate.timed.speedup if candidate.timed else candidate.verdicts.get("lookSpeedup")
+        )
+        rows.append(
+            (
+                candidate.id,
+                candidate.status.value,
+                f"{candidate.bytes / 1e6:.2f}" if candidate.bytes else "-",
+                f"x{speed:.2f}" if speed else "-",
+                _number(gate.get("after")),
+                candidate.reason[:_REASON_WIDTH],
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
