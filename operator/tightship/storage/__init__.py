@@ -18,6 +18,7 @@ from tightship.storage.errors import StorageError
 from tightship.storage.hosts import HostPolicy, normalise_host
 from tightship.storage.limits import Limits
 from tightship.storage.publication import Publication, artifact_uri, write_manifest
+from tightship.storage.s3 import bucket_url
 from tightship.storage.tree import check_folder
 from tightship.storage.uris import Scheme, Uri, parse_uri
 
@@ -41,6 +42,7 @@ __all__ = [
     "Uri",
     "archive_format",
     "artifact_uri",
+    "bucket_url",
     "check_folder",
     "file_digest",
     "folder_digest",

@@ -28,7 +28,6 @@ class S3Backend:
     def __init__(self, transport: Transport, credentials: Credentials) -> None:
         self._transport = transport
         self._settings = credentials.s3
-        self._base = _endpoint(credentials.s3)
         self._signer = _signer(credentials)
 
     async def stat(self, uri: Uri) -> Stat:
@@ -121,14 +120,24 @@ class S3Backend:
         return self._transport.request(method, url, {**signed, **(headers or {})}, str(uri), body)
 
     def _url(self, uri: Uri, query: Query) -> URL:
-        virtual = self._settings.virtual_bucket
-        if virtual is None:
-            virtual = self._settings.endpoint is None
-        host = self._base.host or ""
-        base = self._base.with_host(f"{uri.authority}.{host}") if virtual else self._base
-        path = f"/{uri.path}" if virtual else f"/{uri.authority}/{uri.path}"
+        base = bucket_url(self._settings, uri.authority)
         suffix = f"?{encoded_query(query)}" if query else ""
-        return URL(f"{base.origin()}{encoded_path(path)}{suffix}", encoded=True)
+        return URL(f"{base}{encoded_path(uri.path)}{suffix}", encoded=True)
+
+
+def bucket_url(settings: S3Settings, bucket: str) -> URL:
+    """Where a bucket is, with a final slash; a policy must list its `host_port_subcomponent`.
+
+    Raises:
+        StorageError: InvalidCredentials when the endpoint is no host.
+    """
+    base = _endpoint(settings)
+    virtual = settings.virtual_bucket
+    if virtual is None:
+        virtual = settings.endpoint is None
+    if virtual:
+        return base.with_host(f"{bucket}.{base.host}").with_path("/")
+    return base.with_path(f"/{bucket}/", encoded=True)
 
 
 async def _pieces(content: bytes) -> AsyncIterator[bytes]:

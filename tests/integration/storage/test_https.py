@@ -277,8 +277,8 @@ async def test_https_names_files_and_is_read_only(
 
 NO_SPACE = """
 import asyncio, pathlib, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 from tightship.storage import Access, Storage, StorageError, run
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 async def main():
     async with Storage(Access(allow_file=True)) as storage:
         await storage.download(sys.argv[1], pathlib.Path(sys.argv[2]))
@@ -291,7 +291,7 @@ except StorageError as error:
 
 def test_a_full_volume(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(CONTENT)
-    command = [sys.executable, "-c", NO_SPACE, f"file://{tmp_path}/m", str(tmp_path / "out")]
+    command = [sys.executable, "-B", "-c", NO_SPACE, f"file://{tmp_path}/m", str(tmp_path / "out")]
     source = str(Path(__file__).parents[3] / "operator")
     done = subprocess.run(
         command, env={"PYTHONPATH": source}, capture_output=True, text=True, check=True

@@ -265,8 +265,8 @@ def test_garbage_between_tar_members_is_seen(tmp_path: Path) -> None:
 
 FULL = """
 import pathlib, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 from tightship.storage import StorageError, unpack
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     unpack(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
 except StorageError as error:
@@ -277,7 +277,7 @@ except StorageError as error:
 @pytest.mark.parametrize("form", MAKERS)
 def test_a_full_volume(form: Format, tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(MAKERS[form](CONTENT))
-    command = [sys.executable, "-c", FULL, str(tmp_path / "archive"), str(tmp_path / "out")]
+    command = [sys.executable, "-B", "-c", FULL, str(tmp_path / "archive"), str(tmp_path / "out")]
     environment = {"PYTHONPATH": str(Path(__file__).parents[3] / "operator")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == NO_SPACE_LEFT
