@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from tightship.agent.artifacts import ArtifactCache
 from tightship.agent.capacity import Capacity
@@ -17,12 +18,11 @@ from tightship.agent.metrics import Telemetry
 from tightship.agent.slot import Slot, SupersededError
 from tightship.api.agent import AssignmentRequest, ServerState
 from tightship.triton.client import READY, TritonClient
-from tightship.triton.errors import TritonError, TritonUnreachableError
+from tightship.triton.errors import TritonError
 from tightship.triton.memory import ServerProcess
 
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
-RESTORE_SECONDS = 120.0
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class _TritonLife:
     seen: bool = False
     process: ServerProcess | None = None
     restore_until: float = 0.0
+    trouble: str = ""  # why it does not answer, as last seen
 
 
 class Reconciler:
@@ -50,6 +51,7 @@ class Reconciler:
         triton: TritonClient,
         process: Callable[[], ServerProcess | None],
         telemetry: Telemetry,
+        restore_seconds: float,
     ) -> None:
         self._journal = journal
         self._loader = loader
@@ -58,6 +60,7 @@ class Reconciler:
         self._triton = triton
         self._process = process
         self._telemetry = telemetry
+        self._restore_seconds = restore_seconds
         self._life = _TritonLife()
         self._changed = asyncio.Event()
         self._slots: dict[str, Slot] = {}
@@ -101,7 +104,7 @@ class Reconciler:
     def waiting_for(self) -> str | None:
         """Why the server is not ready, without model names; None when it is."""
         if not self._life.live.is_set():
-            return "waiting for Triton to be live"
+            return f"waiting for Triton to be live: {self._life.trouble or 'not asked yet'}"
         if self._restoring and time.monotonic() < self._life.restore_until:
             return f"waiting for {len(self._restoring)} models that were verified before"
         return None
@@ -206,8 +209,15 @@ class Reconciler:
             self._restored(slot.name)
         verified = {s.name: s.served for s in self._slots.values() if s.served is not None}
         kept: dict[str, Served] = {**self._unverified_yet(), **verified}
-        self._journal.write(verified=tuple(kept[name] for name in sorted(kept)))
-        self._cache.trim(self._journal.needed())
+        self._note(verified=tuple(kept[name] for name in sorted(kept)))
+
+    def _note(self, **changes: Any) -> None:  # noqa: ANN401 (fields of the journal's record)
+        """Writes into the journal and trims the disk; a full disk must not stop the reconciling."""
+        try:
+            self._journal.write(**changes)
+            self._cache.trim(self._journal.needed())
+        except OSError as error:
+            log.error("the journal cannot be written: %s", error)  # noqa: TRY400 (says it all)
 
     def _unverified_yet(self) -> dict[str, Served]:
         """Models that were verified before, are wanted, and are on their way back."""
@@ -248,7 +258,7 @@ class Reconciler:
         changed = process != life.process and process is not None and life.process is not None
         returned = life.seen and not life.live.is_set() and life.process is None
         if changed or returned:
-            self._journal.write(restarts=self._journal.record.restarts + 1)
+            self._note(restarts=self._journal.record.restarts + 1)
             log.warning("Triton has started anew")
             life.live.clear()
         life.process = process or life.process
@@ -258,10 +268,11 @@ class Reconciler:
         """Cleans up behind an earlier life and lets the models' tasks go on."""
         try:
             await self._loader.sweep(keep=self._slots.keys())
-        except TritonUnreachableError as error:
+        except TritonError as error:
             self._gone(error)
             return
-        self._life.restore_until = time.monotonic() + RESTORE_SECONDS
+        self._life.restore_until = time.monotonic() + self._restore_seconds
+        self._life.trouble = ""
         self._life.live.set()
         self.notify()
 
@@ -272,8 +283,10 @@ class Reconciler:
         slot.lost()
 
     def _gone(self, error: TritonError) -> None:
+        if self._life.trouble != str(error):
+            log.warning("Triton does not answer: %s", error)
+            self._life.trouble = str(error)
         if self._life.live.is_set():
-            log.warning("Triton is gone: %s", error)
             self._life.live.clear()
             self.notify()
 

@@ -90,6 +90,7 @@ def _assembled(
         triton=client,
         process=processes.server,
         telemetry=telemetry,
+        restore_seconds=settings.restore_seconds,
     )
     api = Api(reconciler=reconciler, journal=journal, credentials=credentials, telemetry=telemetry)
     return api, reconciler

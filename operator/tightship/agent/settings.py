@@ -31,6 +31,7 @@ class Settings:
     triton_metrics: str
     api_port: int
     probe_port: int
+    restore_seconds: float
 
 
 def read_settings(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
@@ -58,6 +59,7 @@ def read_settings(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         triton_metrics=flags.triton_metrics,
         api_port=flags.api_port,
         probe_port=flags.probe_port,
+        restore_seconds=flags.restore_seconds,
     )
 
 
@@ -79,4 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--triton-metrics", default=f"{loopback}:{names.METRICS_PORT}")
     parser.add_argument("--api-port", type=int, default=names.AGENT_PORT)
     parser.add_argument("--probe-port", type=int, default=names.AGENT_PROBE_PORT)
+    parser.add_argument(
+        "--restore-seconds",
+        type=float,
+        default=120.0,
+        help="how long a model that does not come back keeps the server from being ready",
+    )
     return parser

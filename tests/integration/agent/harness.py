@@ -312,6 +312,7 @@ def agent(
     triton: triton_process.Triton,
     *,
     memory_limit: int = 2048 * MIB,
+    restore_seconds: float = 60.0,
 ) -> Iterator[Agent]:
     """An agent process beside a Triton, its volumes below `folder`."""
     secrets = folder / "secrets"
@@ -331,6 +332,7 @@ def agent(
         "triton-metrics": triton.metrics,
         "api-port": api,
         "probe-port": probes,
+        "restore-seconds": restore_seconds,
     }
     command = [sys.executable, "-W", "error", "-m", "tightship.agent.main"]
     env = {

@@ -1,5 +1,6 @@
 """What a killed Triton and a killed agent leave behind: everything back, without the operator."""
 
+import shutil
 from pathlib import Path
 
 from tests.integration.agent import harness
@@ -194,3 +195,28 @@ async def test_an_agent_that_starts_before_triton_is_not_ready(
                     assert agent.ready
                 finally:
                     again.stop()
+
+
+async def test_a_store_that_is_away_holds_the_server_only_for_a_bound(
+    tmp_path: Path, store: Store, server: Triton
+) -> None:
+    published = await store.publish(2.0)
+    model = published.as_model("model")
+    assert published.folder is not None
+    with harness.agent(tmp_path, store, server, restore_seconds=1.0) as agent:
+        async with agent.client() as operator:
+            await operator.assign(model)
+            await operator.until_loaded(model)
+            shutil.rmtree(tmp_path / "state" / "artifacts" / model.digest)
+            published.folder.rename(tmp_path / "store-is-away")
+            server.process.kill()
+            again = _restarted(server, tmp_path / "again.log")
+            try:
+                state = await operator.until(
+                    lambda state: state.restarts == 1 and state.ready and bool(state.models)
+                )
+                assert held(state, "model").state is not LoadState.LOADED
+                (tmp_path / "store-is-away").rename(published.folder)
+                await operator.until_loaded(model)
+            finally:
+                again.stop()
