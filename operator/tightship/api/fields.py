@@ -6,6 +6,7 @@ Null means absent, as the API server reads it. Every reader is total.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from fractions import Fraction
 from typing import TypeVar
 
 from tightship.api import quantity
@@ -13,6 +14,7 @@ from tightship.api import quantity
 T = TypeVar("T")
 D = TypeVar("D")
 E = TypeVar("E", bound=StrEnum)
+N = TypeVar("N", float, Fraction)
 Reader = Callable[[object, str], T]
 
 
@@ -125,55 +127,27 @@ def choice(kind: type[E]) -> Reader[E]:
     return read
 
 
-def decimal(low: float, high: float) -> Reader[float]:
+def decimal(low: str, high: str) -> Reader[float]:
     """A decimal number written as a string, within bounds."""
-
-    def read(value: object, path: str) -> float:
-        number = _converted(quantity.decimal, string(value, path), path)
-        if not low <= number <= high:
-            raise SpecError(f"{path}: must be from {low:g} to {high:g}")
-        return number
-
-    return read
+    return _within(string, quantity.decimal, low, high)
 
 
 def duration(low: str, high: str) -> Reader[float]:
     """Seconds of a duration, within bounds."""
-    least, most = quantity.duration(low), quantity.duration(high)
-
-    def read(value: object, path: str) -> float:
-        seconds = _converted(quantity.duration, string(value, path), path)
-        if not least <= seconds <= most:
-            raise SpecError(f"{path}: must be from {low} to {high}")
-        return float(seconds)
-
-    return read
+    read = _within(string, quantity.duration, low, high)
+    return lambda value, path: float(read(value, path))
 
 
 def memory(low: str, high: str) -> Reader[int]:
     """Bytes of a quantity, within bounds."""
-    least, most = quantity.memory(low), quantity.memory(high)
-
-    def read(value: object, path: str) -> int:
-        size = _converted(quantity.memory, _text_or_number(value, path), path)
-        if not least <= size <= most:
-            raise SpecError(f"{path}: must be from {low} to {high}")
-        return quantity.whole_bytes(size)
-
-    return read
+    read = _within(_text_or_number, quantity.memory, low, high)
+    return lambda value, path: quantity.whole_bytes(read(value, path))
 
 
 def cpu(low: str, high: str) -> Reader[float]:
     """Cores of a quantity, within bounds."""
-    least, most = quantity.cpu(low), quantity.cpu(high)
-
-    def read(value: object, path: str) -> float:
-        cores = _converted(quantity.cpu, _text_or_number(value, path), path)
-        if not least <= cores <= most:
-            raise SpecError(f"{path}: must be from {low} to {high} cores")
-        return float(cores)
-
-    return read
+    read = _within(_text_or_number, quantity.cpu, low, high)
+    return lambda value, path: float(read(value, path))
 
 
 def sequence(item: Reader[T], most: int) -> Reader[tuple[T, ...]]:
@@ -218,8 +192,18 @@ def _text_or_number(value: object, path: str) -> str | int:
     return value
 
 
-def _converted(convert: Callable[[T], D], value: T, path: str) -> D:
-    try:
-        return convert(value)
-    except ValueError as error:
-        raise SpecError(f"{path}: {error}") from None
+def _within(take: Reader[T], convert: Callable[[T | str], N], low: str, high: str) -> Reader[N]:
+    """A number in one of the notations of `quantity`; the bounds are in the same one."""
+    least, most = convert(low), convert(high)
+
+    def read(value: object, path: str) -> N:
+        taken = take(value, path)
+        try:
+            number = convert(taken)
+        except ValueError as error:
+            raise SpecError(f"{path}: {error}") from None
+        if not least <= number <= most:
+            raise SpecError(f"{path}: must be from {low} to {high}")
+        return number
+
+    return read

@@ -129,7 +129,7 @@ def _optimization(value: object, path: str) -> Optimization:
     optimization = Optimization(
         techniques=fields.optional("techniques", _techniques, Techniques()),
         gate=fields.optional("accuracyGate", _gate, AccuracyGate()),
-        min_speedup=fields.optional("minSpeedup", decimal(1, 100), 1.05),
+        min_speedup=fields.optional("minSpeedup", decimal("1", "100"), 1.05),
     )
     fields.end()
     return optimization
@@ -150,7 +150,7 @@ def _techniques(value: object, path: str) -> Techniques:
 
 def _sparsity(value: object, path: str) -> float:
     fields = Fields(value, path)
-    sparsity = fields.optional("sparsity", decimal(0.05, 0.95), 0.5)
+    sparsity = fields.optional("sparsity", decimal("0.05", "0.95"), 0.5)
     fields.end()
     return sparsity
 
@@ -163,8 +163,8 @@ def _switch(value: object, path: str) -> bool:
 def _gate(value: object, path: str) -> AccuracyGate:
     fields = Fields(value, path)
     gate = AccuracyGate(
-        max_drop=fields.optional("maxDrop", decimal(0, 1), 0.01),
-        confidence=fields.optional("confidence", decimal(0.5, 0.999), 0.95),
+        max_drop=fields.optional("maxDrop", decimal("0", "1"), 0.01),
+        confidence=fields.optional("confidence", decimal("0.5", "0.999"), 0.95),
     )
     fields.end()
     return gate
