@@ -31,6 +31,7 @@ KEEP_FINISHED_SECONDS = 3600  # for somebody who reads its log; the operator nee
 
 _TRANSFER = Resources(cpu=0.1, memory=512 * 2**20, cpu_limit=1.0)
 _LABEL_VALUE_MAX = 63
+_REPOSITORY_IN_WORK = job.MODEL_REPOSITORY.removeprefix(f"{job.WORK}/")
 
 
 def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
@@ -116,7 +117,8 @@ class _Stages:
         """The pool's own server as a native sidecar, so that what is measured is what is served.
 
         It has no probe: it listens on the loopback address, which the kubelet cannot reach, and the
-        converter waits for it.
+        converter waits for it. Of the work volume it sees the model repository alone, which the
+        kubelet makes where it is missing: Triton ends at once without one.
         """
         pool, device = self._pool, self._pool.accelerator
         return {
@@ -133,7 +135,7 @@ class _Stages:
             ),
             "securityContext": security.container_security(),
             "volumeMounts": [
-                mount("work", job.WORK),
+                {**mount("work", job.MODEL_REPOSITORY), "subPath": _REPOSITORY_IN_WORK},
                 mount("tmp-triton", TEMPORARY, read_only=False),
                 mount("shared-memory", SHARED_MEMORY, read_only=False),
             ],

@@ -174,3 +174,11 @@ def test_labels_are_within_the_bounds_of_kubernetes() -> None:
     labels = rendered["metadata"]["labels"]
     assert all(len(value) <= 63 for value in labels.values())
     assert rendered["metadata"]["annotations"][names.INPUTS_LABEL] == "2b" * 32
+
+
+def test_triton_beside_a_converter_sees_nothing_but_its_repository() -> None:
+    containers = _containers(_pods(*actions.FULL)["convert"])
+    (work,) = (m for m in containers["triton"]["volumeMounts"] if m["name"] == "work")
+    place = {"mountPath": job.MODEL_REPOSITORY, "subPath": "models", "readOnly": True}
+    assert work == {"name": "work", **place}
+    assert f"{job.WORK}/models" == job.MODEL_REPOSITORY
