@@ -13,6 +13,7 @@ from tightship.optimize import report
 from tightship.optimize.conversion import Conversion
 
 SUMMARY = "summary"
+REPORT = "report.json"
 
 
 def write(conversion: Conversion, folder: Path) -> Summary | None:
@@ -27,7 +28,7 @@ def write(conversion: Conversion, folder: Path) -> Summary | None:
     model = chosen.file if chosen and chosen.file else conversion.original
     shutil.copyfile(model, folder / "model" / "1" / "model.onnx")
     (folder / "model" / "config.pbtxt").write_text(conversion.config.text)
-    _write_json(folder / "report.json", report.report(conversion))
+    _write_json(folder / REPORT, report.report(conversion))
     outcome = conversion.outcome
     if outcome is None:
         return None

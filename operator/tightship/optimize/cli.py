@@ -1,4 +1,4 @@
-"""`tightship optimize`: the conversion Job's own code on a laptop, with a table of what was tried."""
+"""`tightship optimize`: the Job's own code on a laptop, and a table of what was tried."""
 
 import argparse
 import json
@@ -64,37 +64,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = made.parse_args(argv)
     if bool(options.triton) != bool(options.models):
         made.error("--triton and --models belong together: the converter puts models there")
+    _refuse_occupied(made, options.output)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
-        folders = _Local(Path(root), options.models)
         try:
-            found = _converted(options, folders)
+            found = _converted(options, Folders(Path(root), options.models))
+            artifact.write(found, options.output)
         except (RefusalError, StorageError) as refusal:
-            failure = refusal.failure if isinstance(refusal, RefusalError) else refusal.to_failure()
+            failure = refusal.to_failure()
             sys.stderr.write(f"{failure.reason}: {failure.message}\n")
             return 1
         except FileNotFoundError as error:
             sys.stderr.write(f"{error.filename} does not exist. Check the path.\n")
             return 1
-        artifact.write(found, options.output)
-    sys.stdout.write(_shown(found, as_json=options.json))
+        sys.stdout.write(_shown(found, as_json=options.json))
     return 0
 
 
-class _Local(Folders):
-    """A temporary folder in the Job's layout, with the user's Triton repository."""
-
-    __slots__ = ("_models",)
-
-    def __init__(self, root: Path, models: Path | None) -> None:
-        super().__init__(root)
-        object.__setattr__(self, "_models", models)
-
-    @property
-    def models(self) -> Path:
-        """Model repository of the given Triton."""
-        given: Path | None = self._models
-        return given or super().models
+def _refuse_occupied(made: argparse.ArgumentParser, output: Path) -> None:
+    """The output folder is written anew: only an empty one, or one of an earlier run, is taken."""
+    earlier = (output / artifact.REPORT).exists()
+    if output.exists() and not earlier and (not output.is_dir() or any(output.iterdir())):
+        made.error(f"{output} is not empty and was not written by this command; name another")
 
 
 def _converted(options: argparse.Namespace, folders: Folders) -> Conversion:
@@ -111,8 +102,12 @@ def _converted(options: argparse.Namespace, folders: Folders) -> Conversion:
         folders,
         Budget(),
         _address(options),
-        lambda text: sys.stderr.write(f"{text} ...\n") and None,
+        _tell,
     )
+
+
+def _tell(stage: str) -> None:
+    sys.stderr.write(f"{stage} ...\n")
 
 
 def _bring(model: Path, folder: Path) -> None:

@@ -52,7 +52,7 @@ def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Child's entry for the original: {judging} -> metric value, oddities; writes its answers."""
     judging = Judging.from_json(payload["judging"])
     dataset = Dataset.load(Path(judging.dataset))
-    session = runtime.session(Path(judging.original), cpus())
+    session = runtime.session(Path(judging.original), cpus(), spin=False)
     started = time.monotonic()
     answers = runtime.answers(session, judging.contract, dataset, Budget().evaluation_batch)
     seconds = time.monotonic() - started
@@ -102,7 +102,7 @@ class _Race:
         self._dataset = Dataset.load(Path(judging.dataset))
         self._reference = load_answers(Path(judging.reference))
         self._metric = Metric(judging.metric) if judging.metric else None
-        self._session = runtime.session(model, cpus())
+        self._session = runtime.session(model, cpus(), spin=False)
 
     def run(self) -> dict[str, Any]:
         """Results so far, and the first miss as `stopped` {stage, reason}."""
@@ -119,7 +119,7 @@ class _Race:
         simulated = []
         if self._simulation:
             file = Path(self._simulation)
-            simulated = [runtime.session(file, cpus(), optimise=False)]
+            simulated = [runtime.session(file, cpus(), optimise=False, spin=False)]
         return [self._session, *simulated]
 
     def _some(self, limit: int, session: ort.InferenceSession) -> tuple[Dataset, Outputs, Outputs]:

@@ -38,8 +38,7 @@ class RefusalError(Exception):
         self.reason = reason
         self.message = message[:MESSAGE_MAX]
 
-    @property
-    def failure(self) -> Failure:
+    def to_failure(self) -> Failure:
         """The wire form of this refusal."""
         return Failure(
             reason=self.reason.value, message=self.message, retryable=self.reason in _RETRYABLE

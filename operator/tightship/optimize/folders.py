@@ -11,6 +11,7 @@ class Folders:
     """The fixed layout of `tightship.api.job` below another root."""
 
     root: Path = Path("/")
+    repository: Path | None = None  # of a Triton elsewhere
 
     def _below(self, path: str) -> Path:
         return self.root / path.lstrip("/")
@@ -43,7 +44,7 @@ class Folders:
     @property
     def models(self) -> Path:
         """Model repository of the Triton beside."""
-        return self._below(job.MODEL_REPOSITORY)
+        return self.repository or self._below(job.MODEL_REPOSITORY)
 
     @property
     def fetched(self) -> Path:

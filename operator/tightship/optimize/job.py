@@ -44,7 +44,7 @@ def main(stage: str, folders: Folders | None = None, triton: TritonAddress = TRI
         request = _request()
         found: dict[str, Any] | Failure = _STAGES[stage](request, folders, triton)
     except (RefusalError, StorageError) as refusal:
-        found = refusal.failure if isinstance(refusal, RefusalError) else refusal.to_failure()
+        found = refusal.to_failure()
         LOG.warning("%s: %s", found.reason, found.message)
     except OSError as error:
         LOG.exception("the stage %s failed", stage)
@@ -79,12 +79,12 @@ def _disk(error: OSError) -> Failure:
         message = (
             "No space is left in the Job's scratch volume. Raise converter.scratch of the pool."
         )
-        return RefusalError(Reason.NO_SPACE, message).failure
+        return RefusalError(Reason.NO_SPACE, message).to_failure()
     return _unexpected(Reason.INTERNAL, f"The system said: {error.strerror}.")
 
 
 def _unexpected(reason: Reason, remedy: str) -> Failure:
-    return RefusalError(reason, f"The converter failed unexpectedly. {remedy}").failure
+    return RefusalError(reason, f"The converter failed unexpectedly. {remedy}").to_failure()
 
 
 def _tell(found: dict[str, Any] | Failure, log: Path) -> None:

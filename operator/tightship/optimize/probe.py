@@ -16,6 +16,7 @@ from tightship.optimize.failures import Reason, RefusalError
 MADE = "made"
 _SIZES = (1, 8, 16, 32, 64, 128, 224, 256)
 _ROW_TOLERANCE = 0.02  # of the largest absolute answer; another batch size rounds differently
+_NOT_IMPLEMENTED = ("is not a registered function/op", "NOT_IMPLEMENTED", "No Op registered for")
 _STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
 
 Feed = dict[str, np.ndarray]
@@ -56,7 +57,7 @@ def _load(model: Path, threads: int, foreign: Sequence[tuple[str, ...]]) -> ort.
                 "with "
                 "standard operators only; libraries of custom operators are not loaded.",
             ) from error
-        if "is not a registered function/op" in words or "NOT_IMPLEMENTED" in words:
+        if any(sign in words for sign in _NOT_IMPLEMENTED):
             raise RefusalError(
                 Reason.UNSUPPORTED_MODEL,
                 f"ONNX Runtime {ort.__version__} does not implement an operator of the model: "

@@ -1,5 +1,6 @@
 """ONNX Runtime with fixed options: sessions, feeds and whole data sets through a model."""
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,10 +14,16 @@ from tightship.optimize.failures import Reason, RefusalError
 Outputs = dict[str, np.ndarray]
 
 PROVIDERS = ("CPUExecutionProvider",)
+_PLACE = re.compile(r"Load model from \S+ failed:\s*")
 
 
-def session(path: Path, threads: int, *, optimise: bool = True) -> ort.InferenceSession:
-    """A session as the server will run it; `optimise=False` runs each node as the file has it.
+def session(
+    path: Path, threads: int, *, optimise: bool = True, spin: bool = True
+) -> ort.InferenceSession:
+    """A session as the server will run it.
+
+    `optimise=False` runs each node as the file has it; `spin=False` lets idle threads sleep, which
+    only its speed depends on.
 
     Raises:
         Exception: ONNX Runtime's own, when the file does not load.
@@ -26,6 +33,8 @@ def session(path: Path, threads: int, *, optimise: bool = True) -> ort.Inference
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 4
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(str(path), options, providers=list(PROVIDERS))
@@ -92,5 +101,5 @@ def join(parts: Mapping[str, list[np.ndarray]], *, batched: bool) -> Outputs:
 
 def brief(error: Exception) -> str:
     """The runtime's message on one line, without its source positions."""
-    text = " ".join(str(error).split())
-    return text.partition("Stacktrace:")[0][:300]
+    text = " ".join(str(error).split()).partition("Stacktrace:")[0]
+    return _PLACE.sub("", text)[:300]

@@ -218,7 +218,7 @@ def _packed(data: Buffer) -> list[int]:
 
 
 def fields(data: Buffer) -> Iterator[tuple[int, int, int | Buffer]]:
-    """The fields of one message: number, wire type, and the value (a number, or a view of the bytes).
+    """The fields of one message: number, wire type, value (a number, or a view of the bytes).
 
     Raises:
         WireError: a field does not end within the message, or has an unknown wire type.
