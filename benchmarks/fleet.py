@@ -5,9 +5,8 @@ import base64
 import json
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -165,28 +164,35 @@ async def create_models(made: Api) -> None:
 
 
 class Server(AgentDouble):
-    """An agent double whose changes can be awaited."""
+    """An agent double that tells of its changes."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, moved: Callable[[], None]) -> None:
         super().__init__(token)
-        self._moved = asyncio.Event()
+        self._moved = moved
 
     def change(self, **fields: Any) -> None:
-        """As the double's, and wakes those who wait for it."""
+        """As the double's, and tells."""
         super().change(**fields)
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self._moved()
+
+
+class Fleet:
+    """The servers, by their pods' names."""
+
+    def __init__(self, token: str) -> None:
+        self._event = asyncio.Event()
+        self.doubles = {
+            f"{names.servers_name(POOL)}-{number}": Server(token, self._moved)
+            for number in range(SERVERS)
+        }
+
+    def _moved(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
 
     async def changed(self) -> None:
-        """Returns at the next change."""
-        await self._moved.wait()
-
-
-@dataclass
-class Fleet:
-    """The servers: their pods' addresses and the doubles that answer there."""
-
-    doubles: dict[str, Server] = field(default_factory=dict)
+        """Returns at the next change of any server."""
+        await self._event.wait()
 
     def holding(self, name: str) -> list[Server]:
         """The servers that are told to hold a model."""
@@ -203,15 +209,13 @@ async def fleet(made: Api) -> AsyncIterator[Fleet]:
     secret = await made.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{names.agent_secret_name(POOL)}")
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
     labels = await _template_labels(made)
-    servers = Fleet()
+    servers = Fleet(data["token"])
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         context = tls(data["tls.crt"], data["tls.key"], folder)
-        for number in range(SERVERS):
-            address, name = f"127.0.3.{number + 1}", f"{names.servers_name(POOL)}-{number}"
-            double = Server(data["token"])
+        for number, (name, double) in enumerate(servers.doubles.items(), start=1):
+            address = f"127.20.0.{number}"
             await stack.enter_async_context(serving(double, context, address))
-            servers.doubles[name] = double
             await _pod(made, name, address, labels)
         endpoints = asyncio.create_task(_follow_routes(made))
         try:
@@ -283,7 +287,7 @@ async def _slice(made: Api, name: str, pod: Object) -> None:
     }
     target = {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": NAMESPACE}
     endpoint = {
-        "addresses": [pod["status"]["podIP"].replace("127.0.", "10.0.", 1)],
+        "addresses": [pod["status"]["podIP"].replace("127.20.", "10.20.", 1)],
         "conditions": {"ready": True, "serving": True, "terminating": False},
         "targetRef": {**target, "uid": pod["metadata"]["uid"]},
     }
