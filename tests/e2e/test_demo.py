@@ -57,14 +57,31 @@ def test_what_is_served_is_inside_the_gate(demo: Workspace, name: str) -> None:
     assert float(metric["before"]) - float(metric["after"]) <= float(metric["maxDrop"])
 
 
-@pytest.mark.parametrize("name", ["magika", "minilm"])
-def test_a_faster_variant_is_chosen_where_there_is_one(demo: Workspace, name: str) -> None:
+@pytest.mark.parametrize("name", examples.NAMES)
+def test_the_condition_says_whether_a_faster_variant_was_found(demo: Workspace, name: str) -> None:
     status = demo.status(name)
-    assert status["artifact"]["variant"] != "original"
-    assert float(status["optimization"]["speedup"]) > 1
-    assert condition(demo.model(name), "Converted")["reason"] == "Converted"
+    unchanged = status["artifact"]["variant"] == "original"
+    assert (float(status["optimization"]["speedup"]) == 1) == unchanged
+    reason = condition(demo.model(name), "Converted")["reason"]
+    assert reason == ("Unchanged" if unchanged else "Converted")
 
 
-def test_a_model_that_nothing_makes_faster_is_served_unchanged_and_says_so(demo: Workspace) -> None:
+def test_a_model_that_nothing_makes_faster_is_served_unchanged_and_says_so(
+    demo: Workspace, reports: dict[str, dict[str, Any]]
+) -> None:
     assert demo.status("digits")["artifact"]["variant"] == "original"
-    assert condition(demo.model("digits"), "Converted")["reason"] == "Unchanged"
+    refused = {c["id"]: c for c in reports["digits"]["candidates"]}
+    assert "on CPUs" in refused["fp16"]["reason"]
+    assert all(candidate["reason"] for candidate in refused.values())
+
+
+@pytest.mark.parametrize("name", ["magika", "minilm"])
+def test_candidates_that_break_the_model_are_refused_with_the_reason(
+    demo: Workspace, reports: dict[str, dict[str, Any]], name: str
+) -> None:
+    broken = [c for c in reports[name]["candidates"] if c["status"] == "gateFailed"]
+    assert broken
+    for candidate in broken:
+        assert candidate["id"] != demo.status(name)["artifact"]["variant"]
+        assert f"{_METRIC[name]} " in candidate["reason"]
+        assert "allowed" in candidate["reason"]

@@ -69,6 +69,14 @@ class Kubectl:
             stdin=yaml.safe_dump_all(objects),
         )  # fmt: skip
 
+    def refusal(self, wanted: Object) -> str:
+        """What the API server says against an object; empty when it takes it."""
+        try:
+            self("create", "--dry-run=server", "--filename=-", stdin=json.dumps(wanted))
+        except CommandError as error:
+            return str(error)
+        return ""
+
     def get(self, kind: str, name: str, namespace: str) -> Object:
         """One object.
 

@@ -147,6 +147,12 @@ def artifact_prefix(artifact: Object) -> str:
     return f"{PREFIX}/sha256/{artifact['key']}/{artifact['digest']}"
 
 
+def artifact_folder(status: Object) -> str:
+    """The folder in the bucket of the artifact that a model's status names."""
+    artifact = status["artifact"]
+    return f"{PREFIX}/sha256/{artifact['key']}/{artifact['digest']}"
+
+
 def keep(made: Bucket, statuses: list[Object]) -> None:
     """Keeps the artifacts that the statuses name beyond the cluster's life, and no others."""
     shutil.rmtree(_kept(), ignore_errors=True)
