@@ -13,6 +13,7 @@ from tightship.plan.packing import Copy, Server, Standing, server_memory
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
+    from tightship.api.agent import ServerState
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.snapshot import Endpoint, ServerFact, Snapshot
 
@@ -190,7 +191,7 @@ def _view(
     return View(
         fact=server,
         reachable=reachable,
-        standing=_standing(server, now, live=reachable and agent is not None and agent.triton_live),
+        standing=_standing(server, now, live=reachable and agent is not None and _open(agent)),
         old=old,
         capacity=_capacity(server, pool, used, old=old),
         assigned=assigned,
@@ -204,6 +205,15 @@ def _capacity(server: ServerFact, pool: ServingPoolSpec, used: int, *, old: bool
     if server.agent is not None and server.agent.memory_limit is not None:
         return server.agent.memory_limit
     return used if old else server_memory(pool)
+
+
+def _open(agent: ServerState) -> bool:
+    """Whether more may be loaded: not while Triton is down or its models are being restored.
+
+    What is restored may be an older version than the one that is assigned, so that the room it
+    takes is not known before it is back.
+    """
+    return agent.triton_live and agent.ready
 
 
 def _standing(server: ServerFact, now: float, *, live: bool) -> Standing:

@@ -8,7 +8,7 @@ different servers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Standing(IntEnum):
 
     OPEN = 0
     STARTING = 1  # takes copies as soon as it is open
-    HELD = 2  # its agent does not answer: what it holds stays, nothing comes, nothing goes
+    HELD = 2  # its agent does not answer or restores: what it holds stays, nothing comes
     LEAVING = 3  # what it holds goes where there is room, nothing comes
     LOST = 4  # down for too long: its copies are placed elsewhere, its pod still counts
 
@@ -177,7 +177,8 @@ class _Packer:
         self._pinned: set[tuple[str, str]] = set()
 
     def place(self, items: Iterable[Item], min_servers: int) -> Placement:
-        ordered = sorted(items, key=lambda i: (-i.priority, -i.memory, i.model))
+        asked = sorted(items, key=lambda i: (-i.priority, -i.memory, i.model))
+        ordered = [self._possible(item) for item in asked]
         choices = [(item, *self._choose(item)) for item in ordered]
         for item, kept, leaving in choices:
             self._keep(item, kept, leaving)
@@ -202,6 +203,16 @@ class _Packer:
             if room.server.standing is not Standing.LEAVING
         )
         return max(min_servers, min(self._max_servers, busy + len(self._new)))
+
+    def _possible(self, item: Item) -> Item:
+        """No more copies than there may be servers, also while a replacement adds one."""
+        missing = item.copies - self._max_servers
+        if missing <= 0:
+            return item
+        self._shortages[item.model] = Shortage(
+            reason=Reason.TOO_FEW_SERVERS, missing=missing, server=None
+        )
+        return replace(item, copies=self._max_servers)
 
     def _choose(self, item: Item) -> tuple[list[Copy], list[Copy]]:
         """Copies that stay on servers that stay, best first; and those on leaving servers."""
@@ -243,9 +254,7 @@ class _Packer:
             other = next((r for r in self._open if r.fits(item)), None)
             if other is None:
                 self._pinned.add((item.model, copy.server))
-                self._shortages[item.model] = Shortage(
-                    reason=Reason.NO_ROOM_FOR_UPDATE, missing=0, server=copy.server
-                )
+                self._stay(item, copy, Reason.NO_ROOM_FOR_UPDATE)
                 continue
             other.take(item)
             room.later += copy.memory
@@ -260,9 +269,21 @@ class _Packer:
             target = next((r for r in self._open if r.fits(item)), None)
             if target is None:
                 kept.add(copy.server)
+                self._stay(item, copy, Reason.NO_ROOM)
                 continue
             target.take(item)
             kept.add(target.server.name)
+
+    def _stay(self, item: Item, copy: Copy, reason: Reason) -> None:
+        """A copy that should go stays where it answers; a server is started for it if may be."""
+        room, _ = self._start(item)
+        if room is not None:
+            room.take(item)
+            self._waiting[f"{item.model}/{room.server.name}"] = room.server.name
+            reason = Reason.AWAITING_SERVER
+        self._shortages.setdefault(
+            item.model, Shortage(reason=reason, missing=0, server=copy.server)
+        )
 
     def _fresh(self, item: Item) -> None:
         """Copies that are nowhere yet: into room that is free, or will be, or on a new server."""
@@ -287,12 +308,18 @@ class _Packer:
             self._waiting[f"{item.model}/{room.server.name}"] = room.server.name
             reason, server = reason or why, server or room.server.name
         if reason is not None:
+            also = self._shortages.get(item.model)
+            missing += also.missing if also else 0
             self._shortages[item.model] = Shortage(reason=reason, missing=missing, server=server)
 
     def _future(self, item: Item) -> tuple[_Room | None, Reason]:
         for room in self._open:
             if room.fits(item, later=True):
                 return room, Reason.AWAITING_ROOM
+        return self._start(item)
+
+    def _start(self, item: Item) -> tuple[_Room | None, Reason]:
+        """Room on a server that is being started, or on one more."""
         for room in [*self._starting, *self._new]:
             if room.fits(item):
                 return room, Reason.AWAITING_SERVER
@@ -302,6 +329,4 @@ class _Packer:
             spec = self._new_server
             self._new.append(_Room(spec, spec.memory, spec.memory, spec.duty))
             return self._new[-1], Reason.AWAITING_SERVER
-        if item.copies > self._max_servers:
-            return None, Reason.TOO_FEW_SERVERS
         return None, Reason.NO_ROOM

@@ -254,7 +254,8 @@ class _Rollout:
             return None
         if now == want.entry:
             return fallback if self._falls_back(want, view) else None
-        waits = model in self._busy or model in self._blocked
+        waits = view.standing not in {Standing.OPEN, Standing.LEAVING}
+        waits = waits or model in self._busy or model in self._blocked
         if not same_load(now, want.entry) and (waits or (model, view.name) in self._pinned):
             return None
         return want.entry

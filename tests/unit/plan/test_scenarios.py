@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.unit.plan.world import MIB, World, model_spec, pool_spec, sha
+from tests.unit.plan.world import MIB, World, model_spec, pool_spec
 
 from tightship.api.failures import Failure
 from tightship.api.v1alpha1 import UpdateStrategy
@@ -99,7 +99,6 @@ def new_version_does_not_load(world: World) -> None:
     world.add("intent", model_spec(replicas=2))
     world.settle()
     old = world.models["intent"].status["artifact"]
-    world.bad_digests |= {sha(f"{n}") for n in ()}
     real = world._result
 
     def bad(job: Any, uri: str) -> Any:  # noqa: ANN401
@@ -226,12 +225,28 @@ def update_moves_to_another_server(world: World) -> None:
     world.add("other", model_spec("s3://models/o.onnx"))
     world.settle()
     world.delete("other")
-    world.settle(40) if False else None
     old = world.servers_of("intent")
     world.edit("intent", model_spec(B))
     world.settle()
     assert world.ready("intent")
     assert world.servers_of("intent") != old
+
+
+def room_is_counted_during_a_change(world: World) -> None:
+    """Old, new and a newcomer do not fit at once: the newcomer waits for the old one to go."""
+    world.memory = lambda _: 400 * MIB
+    world.foreign.add("late")
+    world.add("late", model_spec("s3://models/c.onnx"))
+    first_conversion(world)
+    world.edit("intent", model_spec(B))
+    (pod,) = world.pods.values()
+    while "intent" not in pod.targets:
+        world.step()
+    world.foreign.clear()
+    world.step()
+    assert world.condition("late", "Placed")[1] in {"AwaitingRoom", "NoRoom"}
+    world.settle()
+    assert all(world.ready(name) for name in world.models)
 
 
 def too_large(world: World) -> None:
@@ -325,6 +340,7 @@ STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
         update_moves_to_another_server,
         {"servers": (2, 2)},
     ),
+    "room is counted during a change": (room_is_counted_during_a_change, {}),
     "too large": (too_large, {}),
     "deleted during conversion": (deleted_during_conversion, {}),
     "deleted while served": (deleted_while_served, {}),
