@@ -4,10 +4,15 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 from tests.support.apiserver import ApiServer
+
+from tightship.api import names
+from tightship.api.artifact import IntakeResult, Summary
+from tightship.api.job import answer
 
 Object = dict[str, Any]
 
@@ -21,12 +26,11 @@ class Mimic:
     ready as soon as their readiness gates are.
     """
 
-    def __init__(
-        self, apiserver: ApiServer, namespace: str, address: Callable[[int], str]
-    ) -> None:
+    def __init__(self, apiserver: ApiServer, namespace: str, address: Callable[[int], str]) -> None:
         self._server = apiserver
         self._namespace = namespace
         self._address = address
+        self.jobs_succeed = True
         self._numbers = 0
         self._session: aiohttp.ClientSession | None = None
         self._slices: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -46,7 +50,7 @@ class Mimic:
         if not task.cancelled():
             task.result()
 
-    async def list(self, kind: str) -> list[Object]:
+    async def items(self, kind: str) -> list[Object]:
         """All objects of a kind, such as `apps/v1/deployments`."""
         answer = await self.request("GET", kind)
         items: list[Object] = answer["items"]
@@ -72,12 +76,14 @@ class Mimic:
 
     async def _work(self) -> None:
         while True:
-            pods = await self.list("v1/pods")
-            for deployment in await self.list("apps/v1/deployments"):
+            pods = await self.items("v1/pods")
+            for deployment in await self.items("apps/v1/deployments"):
                 await self._pods(deployment, pods)
             for pod in pods:
                 await self._ready(pod)
-            services = await self.list("v1/services")
+            for job in await self.items("batch/v1/jobs"):
+                await self._finish(job)
+            services = await self.items("v1/services")
             await asyncio.gather(*(self._slice(service, pods) for service in services))
             await asyncio.sleep(_PACE)
 
@@ -122,6 +128,33 @@ class Mimic:
         body = {"status": {"conditions": [condition]}}
         await self.request("PATCH", path, body, "strategic-merge-patch")
 
+    async def _finish(self, job: Object) -> None:
+        """Every Job succeeds at once, with a result that fits its kind."""
+        if job["status"].get("conditions") or not self.jobs_succeed:
+            return
+        name, template = job["metadata"]["name"], job["spec"]["template"]
+        kind = job["metadata"]["labels"][names.COMPONENT_LABEL]
+        owner = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "name": name,
+            "uid": job["metadata"]["uid"],
+        }
+        metadata = {**template["metadata"], "name": name, "ownerReferences": [owner]}
+        spec = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
+        await self.request("POST", "v1/pods", {"metadata": metadata, "spec": spec})
+        ended = {
+            "name": "inspect" if kind == "intake" else "publish",
+            "image": "i",
+            "imageID": "i",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"terminated": {**_ENDED, "message": _result(job, kind)}},
+        }
+        status = {"phase": "Succeeded", "containerStatuses": [ended]}
+        await self.request("PATCH", f"v1/pods/{name}/status", {"status": status})
+        await self.request("PATCH", f"batch/v1/jobs/{name}/status", {"status": _complete()})
+
     async def _slice(self, service: Object, pods: list[Object]) -> None:
         name, selector = service["metadata"]["name"], service["spec"].get("selector")
         if not selector:
@@ -141,6 +174,52 @@ class Mimic:
         else:
             await self.request("POST", "discovery.k8s.io/v1/endpointslices", body)
         self._slices[name] = members
+
+
+_NOW = "2026-01-01T00:00:00Z"
+_ENDED = {"exitCode": 0, "startedAt": _NOW, "finishedAt": _NOW}
+
+
+def _result(job: Object, kind: str) -> str:
+    inputs = job["metadata"]["annotations"][names.INPUTS_LABEL]
+    if kind == "intake":
+        found = IntakeResult(source_digest=inputs, source_bytes=1)
+        return answer(found.to_json())
+    summary = Summary(
+        key=inputs,
+        digest=inputs[::-1],
+        variant="int8",
+        technique="Quantize",
+        reason="the fastest inside the gate",
+        bytes_before=4_000_000,
+        bytes_after=1_000_000,
+        speedup=2.0,
+        p50_before=0.004,
+        p50_after=0.002,
+        p99=0.003,
+        metric="agreement",
+        metric_before=1.0,
+        metric_after=1.0,
+        gate_max_drop=0.01,
+        candidates=4,
+        memory=50 * 2**20,
+        load_seconds=0.1,
+        duty_seconds=0.001,
+        max_batch=8,
+    )
+    return answer(summary.to_json())
+
+
+def _complete() -> Object:
+    started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    condition = {"status": "True", "lastTransitionTime": started, "lastProbeTime": started}
+    return {
+        "startTime": started,
+        "completionTime": started,
+        "succeeded": 1,
+        "uncountedTerminatedPods": {},
+        "conditions": [{**condition, "type": kind} for kind in ("SuccessCriteriaMet", "Complete")],
+    }
 
 
 def _slice(service: Object, members: tuple[tuple[str, str], ...]) -> Object:

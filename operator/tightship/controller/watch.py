@@ -20,6 +20,7 @@ from tightship.kube.resources import CHILD_SELECTOR, CHILDREN, WATCHED, Object, 
 _log = logging.getLogger(__name__)
 
 _LEAVE_SECONDS = 5.0
+_LEAVE_ROUNDS = 5
 _CHUNK = 500
 _SERVER_SECONDS = 240
 _CLIENT_SECONDS = 300
@@ -184,7 +185,9 @@ class Watch:
             if not stop.is_set():
                 _reraise(done)
         finally:
-            for session in sessions:  # first: aiohttp ends a connection in use at once, and for good
+            for (
+                session
+            ) in sessions:  # first: aiohttp ends a connection in use at once, and for good
                 await session.close()
             await _end_all()
 
@@ -202,15 +205,23 @@ def _reraise(done: set[asyncio.Task[Any]]) -> None:
 
 
 async def _end_all() -> None:
-    """Cancel every other task of this loop, which is ours alone, and wait for a while."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    if others:
-        done, _ = await asyncio.wait(others, timeout=_LEAVE_SECONDS)
+    """Cancel every other task of this loop, which is ours alone, until all have ended.
+
+    Some of kopf's tasks take a first cancellation as the wish to begin their end.
+    """
+    for _ in range(_LEAVE_ROUNDS):
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if not others:
+            return
+        for task in others:
+            task.cancel()
+        done, _ = await asyncio.wait(others, timeout=_LEAVE_SECONDS / _LEAVE_ROUNDS)
         for task in done:
             if not task.cancelled():
                 task.exception()  # seen: the first failure is the one that counts
+    left = sorted(task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()})
+    if left:
+        _log.warning("parts of the watch do not end", extra={"tasks": ", ".join(left)})
 
 
 def _settle(ended: asyncio.Future[None], error: BaseException | None) -> None:

@@ -107,16 +107,11 @@ class Applier:
     async def apply_status(
         self, resource: Resource, namespace: str, name: str, uid: str, status: Mapping[str, Any]
     ) -> Outcome:
-        """Make the status of one of our resources exactly this.
-
-        Raises:
-            ConflictError: the resource was recreated and has another uid.
-        """
+        """Make the status of one of our resources exactly this, unless it was recreated."""
         entry = self._store.get(resource, namespace, name)
-        if entry and entry.uid == uid and entry.value.get("status", {}) == status:
+        if entry is None or entry.uid != uid or entry.value.get("status", {}) == status:
             return Outcome.UNCHANGED
         wanted = resource.identity(namespace, name)
-        wanted["metadata"]["uid"] = uid
         wanted["status"] = dict(status)
         answer = await self._client.apply(
             wanted, manager=names.STATUS_MANAGER, force=True, subresource="status"

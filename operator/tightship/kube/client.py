@@ -1,5 +1,6 @@
 """Requests to the Kubernetes API as JSON: errors translated, writes bounded and fenced."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -50,6 +51,7 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._api.close()  # type: ignore[no-untyped-call]
+        await asyncio.sleep(0)  # sockets below TLS are closed in the loop's next turn
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """One object.
@@ -104,7 +106,12 @@ class Client:
         content_type: str = MERGE,
         subresource: str | None = None,
     ) -> Object:
-        """Merge `changes` into an object; its `uid` and `resourceVersion` are preconditions."""
+        """Merge `changes` into an object; its `uid` and `resourceVersion` are preconditions.
+
+        Raises:
+            ConflictError: another version.
+            InvalidError: another uid.
+        """
         path = resource.path(namespace, name, subresource)
         query = {"fieldManager": manager}
         return await self._write("patch", resource, path, query, dict(changes), content_type)

@@ -78,10 +78,12 @@ async def operating(
 
 async def eventually(condition: Callable[[], bool], what: str) -> None:
     """Wait until something outside of this process's events is so."""
-    async with asyncio.timeout(SECONDS):
-        while not condition():  # noqa: ASYNC110 (another process changes it)
-            await asyncio.sleep(0.05)
-    assert condition(), what
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not await asyncio.to_thread(condition):  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise AssertionError(f"never: {what}") from error
 
 
 def namespace(apiserver: ApiServer) -> str:
