@@ -48,6 +48,12 @@ class Candidate:
         self.status, self.reason = status, reason
 
     @property
+    def look(self) -> float | None:
+        """The speed-up in the quick look; None where it came not so far."""
+        ratio: float | None = self.verdicts.get("lookSpeedup")
+        return ratio
+
+    @property
     def alive(self) -> bool:
         """Whether nothing has spoken against it so far."""
         return self.status is Status.PASSED
@@ -67,7 +73,7 @@ class Candidate:
             "coverage": self.coverage,
             "fidelity": self.verdicts.get("fidelity"),
             "gate": self.verdicts.get("gate"),
-            "lookSpeedup": self.verdicts.get("lookSpeedup"),
+            "lookSpeedup": self.look,
             "runtime": asdict(self.timed) if self.timed else None,
             "triton": self.triton,
         }

@@ -179,9 +179,7 @@ def table(found: Conversion) -> str:
     rows.append((report.ORIGINAL, status, f"{size:.2f}", "x1.00", _number(value), ""))
     for candidate in found.candidates:
         gate = candidate.verdicts.get("gate") or {}
-        speed = (
-            candidate.timed.speedup if candidate.timed else candidate.verdicts.get("lookSpeedup")
-        )
+        speed = candidate.timed.speedup if candidate.timed else candidate.look
         rows.append(
             (
                 candidate.id,

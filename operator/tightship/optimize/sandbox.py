@@ -25,6 +25,7 @@ RESULT = "result.json"
 LOG = "log.txt"
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "VIRTUAL_ENV")
 _LOG_TAIL = 2000
+_DISK_WORDS = ("No space left on device", "File too large")
 _MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Failed to allocate memory")
 
 
@@ -132,7 +133,7 @@ def _crash(code: int, log: str, limits: Limits, seconds: float) -> CrashError:
     if any(word in log for word in _MEMORY_WORDS) or code == -signal.SIGKILL:
         room = f"{limits.memory / GIB:.1f} GiB"
         return CrashError(f"it needs more memory than the {room} it may use", Reason.OUT_OF_MEMORY)
-    if "No space left on device" in log or code == -signal.SIGXFSZ:
+    if any(word in log for word in _DISK_WORDS) or code == -signal.SIGXFSZ:
         return CrashError("no space is left in the scratch folder", Reason.NO_SPACE)
     if code < 0:
         name = signal.Signals(-code).name

@@ -1,5 +1,6 @@
 """Which candidates may be proven, in which order, and why the others may not. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,7 +71,17 @@ def meets(latency: float, target: float | None) -> bool:
     return target is None or latency <= target
 
 
-def noise_floor(pairs: Sequence[tuple[float, float]], kept: float = 0.8) -> float:
+def deviation(pairs: Sequence[tuple[float, float]], kept: float = 0.8) -> float:
     """How far two measurements of one thing differ, as a share; the worst fifth is left out."""
     deviations = sorted(max(a / b, b / a) - 1 for a, b in pairs)
     return deviations[max(1, round(len(deviations) * kept)) - 1]
+
+
+def noise_floor(pairs: Sequence[tuple[float, float]]) -> float:
+    """What the median of so many ratios may be off by, as a share.
+
+    The deviation that four of five pairs stay below is about 1.28 standard deviations, the median
+    of n ratios has a standard error of 1.25 of them over sqrt(n): so twice the deviation over
+    sqrt(n) is two standard errors.
+    """
+    return deviation(pairs) * min(1.0, 2 / math.sqrt(len(pairs)))

@@ -170,7 +170,7 @@ def _enough(budget: Budget, rounds: Sequence[Mapping[str, _Runner]], clock: str)
         return False
     if len(rounds) >= budget.timing_processes:
         return True
-    return selection.noise_floor(_pairs(rounds, clock), 1.0) <= budget.timing_calm
+    return selection.deviation(_pairs(rounds, clock), 1.0) <= budget.timing_calm
 
 
 def merged(parts: Sequence[Timings]) -> Timings:

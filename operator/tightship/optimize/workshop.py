@@ -162,9 +162,16 @@ class Workshop:
         candidate.verdicts = result
         if stopped := result.get("stopped"):
             status = _STOPPED[stopped["stage"]]
-            slow = candidate.recipe.slow if candidate.recipe else ""
-            hint = f": {slow}" if status is Status.TOO_SLOW and slow else ""
-            candidate.refuse(status, f"{stopped['reason']}{hint}")
+            candidate.refuse(status, stopped["reason"] + self._slowness(candidate, status))
+
+    def _slowness(self, candidate: Candidate, status: Status) -> str:
+        """What is known of the cause when a refused candidate was not faster either."""
+        cause, look = candidate.recipe.slow if candidate.recipe else "", candidate.look
+        if not cause or look is None or look >= self._request.min_speedup:
+            return ""
+        if status is Status.TOO_SLOW:
+            return f": {cause}"
+        return f"; nor is it faster, at x{look:.2f} in a quick look: {cause}"
 
     def time(self, candidates: Sequence[Candidate]) -> Timings | None:
         """Time what is alive against the original; None when nothing is."""
