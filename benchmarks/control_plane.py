@@ -1,4 +1,4 @@
-"""The control plane with 500 models: cold start, memory, and the time from an edit to its effect."""
+"""The control plane with 500 models: cold start, memory, time from an edit to its effect."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,13 @@ from pathlib import Path
 
 import aiohttp
 import numpy as np
-
 from benchmarks import fleet
 from benchmarks.fleet import Api, Fleet
 from benchmarks.record import Bench
 from tests.support.apiserver import ApiServer, serving
 from tests.support.cache import REPOSITORY
 from tests.support.process import free_ports
+
 from tightship.api import names
 
 _EDITS = 300
@@ -42,7 +42,7 @@ async def _run(bench: Bench, server: ApiServer) -> None:
     async with fleet.api(server) as api:
         await _prepare(api, server)
         async with fleet.fleet(api) as servers:
-            note = f"{fleet.MODELS} models, {fleet.SERVERS} servers, two cores shared with the API server"
+            note = f"{fleet.MODELS} models, {fleet.SERVERS} servers, API server beside"
             async with _operator(server) as operator:
                 writes = await _until_quiet(operator, server)
                 await _check(api, servers)
@@ -56,7 +56,7 @@ async def _run(bench: Bench, server: ApiServer) -> None:
                 writes = await _until_quiet(operator, server)
                 bench.add(
                     "cold start, everything in place", round(planned, 2), "s",
-                    note=f"until all agents are asked and all models planned; {len(writes.ended)} writes",
+                    note=f"until every model is planned; {len(writes.ended)} writes",
                 )  # fmt: skip
                 await _edit(bench, api, servers)
                 bench.add(
@@ -115,7 +115,14 @@ async def _operator(server: ApiServer) -> AsyncIterator[Operator]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator")}
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tightship", "run", *flags, env=environment, stderr=log, stdout=log
+            sys.executable,
+            "-m",
+            "tightship",
+            "run",
+            *flags,
+            env=environment,
+            stderr=log,
+            stdout=log,
         )
         try:
             yield Operator(process, port)
@@ -198,7 +205,8 @@ async def _edit(bench: Bench, api: Api, servers: Fleet) -> None:
         delays.append(time.perf_counter() - began)
     p50, p99 = np.percentile(delays, [50, 99]) * 1000
     bench.add(
-        "apply p99", round(float(p99), 1), "ms", spread=f"p50 {p50:.1f}, max {max(delays) * 1000:.1f}",
+        "apply p99", round(float(p99), 1), "ms",
+        spread=f"p50 {p50:.1f}, max {max(delays) * 1000:.1f}",
         note=f"{_EDITS} edits, each from the request to a server's new assignment",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A pool of many models without a kubelet: pods, endpoints and agents are stood in for, the API server is real."""
+"""A pool of many models without a kubelet: stand-ins for all but a real API server."""
 
 import asyncio
 import base64
@@ -12,10 +12,10 @@ from typing import Any
 
 import aiohttp
 import yaml
-
 from tests.support.agent_double import AgentDouble, serving, tls
 from tests.support.apiserver import ApiServer
 from tests.support.cache import REPOSITORY
+
 from tightship.api import names
 from tightship.api.artifact import IntakeResult, Summary
 from tightship.api.parse import parse_model
@@ -50,7 +50,9 @@ class Api:
 
     async def merge(self, path: str, changes: Object) -> Object:
         """A merge patch."""
-        return await self._send("PATCH", path, {"Content-Type": "application/merge-patch+json"}, {}, changes)
+        return await self._send(
+            "PATCH", path, {"Content-Type": "application/merge-patch+json"}, {}, changes
+        )
 
     async def get(self, path: str) -> Object:
         """One object or list."""
@@ -67,7 +69,8 @@ class Api:
                 yield json.loads(line)
 
     async def _send(
-        self, method: str, path: str, headers: Mapping[str, str], query: Mapping[str, str], body: Object | None
+        self, method: str, path: str, headers: Mapping[str, str], query: Mapping[str, str],
+        body: Object | None,
     ) -> Object:  # fmt: skip
         data = None if body is None else json.dumps(body)
         async with self._slots, self._session.request(
@@ -124,7 +127,8 @@ def finished(resource: Object) -> Object:
     key = identity.artifact_key(spec, intake)
     summary = Summary(
         key=key, digest=inputs.digest(key), variant="int8-static", technique="Quantize",
-        reason="the fastest inside the gate", bytes_before=4 * 2**20, bytes_after=2**20, speedup=2.0,
+        reason="the fastest inside the gate", bytes_before=4 * 2**20, bytes_after=2**20,
+        speedup=2.0,
         p50_before=0.004, p50_after=0.002, p99=0.003, metric="accuracy", metric_before=0.97,
         metric_after=0.97, gate_max_drop=0.01, candidates=8, memory=_MODEL_BYTES, load_seconds=1.0,
         duty_seconds=0.001, max_batch=8,
@@ -170,7 +174,7 @@ class Server(AgentDouble):
         super().__init__(token)
         self._moved = moved
 
-    def change(self, **fields: Any) -> None:
+    def change(self, **fields: object) -> None:
         """As the double's, and tells."""
         super().change(**fields)
         self._moved()
@@ -205,8 +209,10 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(made: Api) -> AsyncIterator[Fleet]:
-    """SERVERS ready pods, an agent double behind each, and endpoints that follow the route labels."""
-    secret = await made.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{names.agent_secret_name(POOL)}")
+    """SERVERS ready pods, a double behind each, and endpoints that follow the labels."""
+    secret = await made.get(
+        f"/api/v1/namespaces/{NAMESPACE}/secrets/{names.agent_secret_name(POOL)}"
+    )
     data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
     labels = await _template_labels(made)
     servers = Fleet(data["token"])
@@ -258,7 +264,7 @@ async def _pod(made: Api, name: str, address: str, labels: Mapping[str, str]) ->
 
 
 async def _follow_routes(made: Api) -> None:
-    """Does the work of Kubernetes' endpoint controller: a slice for each model that a pod is labelled with."""
+    """Kubernetes' endpoint controller: a slice for each model that a pod is labelled with."""
     known: dict[str, frozenset[str]] = {}
     where = f"/api/v1/namespaces/{NAMESPACE}/pods"
     async for event in made.watch(where, f"{names.POOL_LABEL}={POOL}"):

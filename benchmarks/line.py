@@ -1,4 +1,4 @@
-"""The line from a resource to a served model: demo, disruptions, rest, and 500 models on the control plane.
+"""The line from a resource to a served model: demo, disruptions, rest, 500 models.
 
     python -m benchmarks.line [PART ...]
 
@@ -79,7 +79,9 @@ def run_rest(bench: Bench) -> None:
     """Two minutes with ten models and no change."""
     with rest.ten_models(_prepared(), "bench-rest") as quiet:
         seen = rest.observe(quiet, seconds=_REST_SECONDS)
-    leases = f"in {_REST_SECONDS:g} s, ten models; {seen.requests.leases} renewals of the Lease apart"
+    leases = (
+        f"in {_REST_SECONDS:g} s, ten models; {seen.requests.leases} renewals of the Lease apart"
+    )
     bench.add("idle writes", seen.requests.writes, "", note=leases)
     bench.add("idle writes, CPU meanwhile", round(seen.cpu * 100, 2), "%", note="of one core")
     bench.add("memory, operator with ten models", round(seen.memory / 2**20, 1), "MiB")

@@ -6,7 +6,6 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ BUDGETS = FOLDER / "budgets.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One number. `spread` is the range seen where there were several; `ok` is None without a target."""
+    """One number. `spread` is the range of several; `ok` is None without a target."""
 
     name: str
     value: float
@@ -41,7 +40,13 @@ class Bench:
         self._budgets: dict[str, dict[str, Any]] = yaml.safe_load(BUDGETS.read_text())[name]
 
     def add(
-        self, name: str, value: float, unit: str, *, spread: str | None = None, note: str | None = None
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        spread: str | None = None,
+        note: str | None = None,
     ) -> None:
         """One figure; its target is the budget of the longest name that it begins with."""
         target, ok = self._judge(name, value)
@@ -85,7 +90,8 @@ def line(figure: Figure) -> str:
     """A figure as a line of a table."""
     verdict = {True: "ok", False: "MISSED", None: ""}[figure.ok]
     value = f"{figure.value:.4g} {figure.unit}".strip()
-    return f"{figure.name:<58} {value:>14}  {figure.target or '':<12} {verdict:<7} {figure.note or ''}".rstrip()
+    told = f"{figure.target or '':<12} {verdict:<7} {figure.note or ''}"
+    return f"{figure.name:<58} {value:>14}  {told}".rstrip()
 
 
 def machine() -> str:
@@ -96,7 +102,7 @@ def machine() -> str:
 
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
-    lines: Iterable[str] = information.read_text().splitlines() if information.exists() else ()
+    lines = information.read_text().splitlines() if information.exists() else []
     names = (text.partition(":")[2].strip() for text in lines if text.startswith("model name"))
     return next(names, platform.machine())
 

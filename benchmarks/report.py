@@ -11,8 +11,8 @@ from benchmarks.record import FOLDER, RESULTS
 PAGE = FOLDER.parent / "docs" / "benchmarks.md"
 _HEAD = """# Benchmarks
 
-Written by `make bench-report` from `benchmarks/results/*.json`; targets are in `benchmarks/budgets.yaml`. Missed ones are shown too.
-Nothing else in README and docs is a source of figures.
+Written by `make bench-report` from `benchmarks/results/*.json`; targets are in
+`benchmarks/budgets.yaml`. Missed ones are shown too. README and docs quote this page only.
 """
 _MARKS = {True: "met", False: "**missed**", None: ""}
 
@@ -21,7 +21,9 @@ def main() -> int:
     """Writes the page."""
     results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     PAGE.write_text("\n".join([_HEAD, *(text for result in results for text in _section(result))]))
-    sys.stdout.write(f"{PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}\n")
+    sys.stdout.write(
+        f"{PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}\n"
+    )
     return 0
 
 
@@ -34,7 +36,14 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
     yield "| figure | value | spread | target | | note |\n|---|---|---|---|---|---|"
     for figure in result["figures"]:
         value = f"{figure['value']:.4g} {figure['unit']}"
-        cells = (figure["name"], value, figure["spread"], figure["target"], _MARKS[figure["ok"]], figure["note"])
+        cells = (
+            figure["name"],
+            value,
+            figure["spread"],
+            figure["target"],
+            _MARKS[figure["ok"]],
+            figure["note"],
+        )
         yield f"| {' | '.join(str(cell or '') for cell in cells)} |"
     yield ""
 

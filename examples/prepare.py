@@ -2,8 +2,8 @@
 
     python -m examples.prepare FOLDER [NAME ...]
 
-writes FOLDER/NAME/{model.onnx,calibration.npz,evaluation.npz} for each example. Needs the packages of
-examples/requirements.txt.
+writes FOLDER/NAME/{model.onnx,calibration.npz,evaluation.npz} for each example. Needs the packages
+of examples/requirements.txt.
 """
 
 import argparse
@@ -17,7 +17,9 @@ def main(arguments: list[str]) -> int:
     """Writes the named examples, or all."""
     parser = argparse.ArgumentParser(prog="python -m examples.prepare", description=__doc__)
     parser.add_argument("folder", type=Path, help="where the files go")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}; default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)}; default: all"
+    )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.names) - set(MODELS))
     if unknown:

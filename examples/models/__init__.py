@@ -1,4 +1,4 @@
-"""Three real models with labelled data, made from pinned packages alone: the same bytes on every run."""
+"""Three real models with labelled data, from pinned packages: the same bytes on every run."""
 
 from collections.abc import Callable
 

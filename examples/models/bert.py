@@ -1,4 +1,4 @@
-"""A BERT sentence encoder written as an ONNX graph from its weights, without a training framework."""
+"""A BERT sentence encoder as an ONNX graph, from its weights, without a framework."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,12 +61,12 @@ class _Graph:
         self._nodes: list[Any] = []
         self._tensors: dict[str, Any] = {}
 
-    def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+    def node(self, kind: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
         name = output or f"{kind.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, value: Any, kind: type[np.generic] = np.int64) -> str:
+    def constant(self, name: str, value: object, kind: type[np.generic] = np.int64) -> str:
         self._tensors[name] = numpy_helper.from_array(np.array(value, dtype=kind), name)
         return name
 
@@ -121,7 +121,7 @@ def _embeddings(graph: _Graph) -> str:
 
 
 def _score_bias(graph: _Graph, mask: str) -> str:
-    """[batch, 1, 1, tokens]: 0 where a token counts, a large negative number where it is padding."""
+    """[batch, 1, 1, tokens]: 0 where a token counts, a large negative number for padding."""
     padding = graph.node("Sub", graph.constant("one", 1, np.float32), mask)
     bias = graph.node("Mul", padding, graph.constant("masked", _MASKED, np.float32))
     return graph.node("Unsqueeze", bias, graph.constant("head_axes", [1, 2]))
@@ -161,7 +161,9 @@ def _gelu(graph: _Graph, value: str) -> str:
     """x/2 (1 + erf(x / sqrt 2)), in the operators that every opset has."""
     root, one = graph.constant("sqrt2", 2**0.5, np.float32), graph.constant("one", 1, np.float32)
     error = graph.node("Add", graph.node("Erf", graph.node("Div", value, root)), one)
-    return graph.node("Mul", graph.node("Mul", value, error), graph.constant("half", 0.5, np.float32))
+    return graph.node(
+        "Mul", graph.node("Mul", value, error), graph.constant("half", 0.5, np.float32)
+    )
 
 
 def _pool(graph: _Graph, hidden: str, mask: str) -> None:

@@ -1,12 +1,11 @@
-"""Handwritten digits: a scikit-learn perceptron turned into ONNX, as many teams have one in production."""
+"""Handwritten digits: a scikit-learn perceptron turned into ONNX."""
 
 import numpy as np
+from examples.models.example import Example
 from onnx.utils import Extractor
 from skl2onnx import to_onnx
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
-
-from examples.models.example import Example
 
 _INPUT = "pixels"
 _OUTPUT = "probabilities"
@@ -36,7 +35,11 @@ def make() -> Example:
 def _onnx(network: MLPClassifier, sample: np.ndarray) -> bytes:
     """The network as ONNX, without scikit-learn's second output, the class as an integer."""
     converted = to_onnx(
-        network, sample, name="digits", options={"zipmap": False}, target_opset=17,
+        network,
+        sample,
+        name="digits",
+        options={"zipmap": False},
+        target_opset=17,
         initial_types=None,
     )
     given = converted.graph.input[0].name

@@ -1,4 +1,4 @@
-"""Titles and first sentences of documented functions, read from the source text of pinned packages."""
+"""Titles and first sentences of documented functions, from pinned packages' source text."""
 
 import ast
 import hashlib
@@ -16,7 +16,7 @@ _LONGEST = 220
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One public function or class: where it is, its name in words, what its documentation says first."""
+    """One public function or class: its package, its name in words, its first sentence."""
 
     package: str
     title: str

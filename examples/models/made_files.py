@@ -1,4 +1,4 @@
-"""Files of known types, written on the spot by the standard library from the packages' documentation."""
+"""Files of known types, written on the spot from the packages' documentation."""
 
 import io
 import json

@@ -8,10 +8,9 @@ import json
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
-
 from examples.models import made_files, packages
 from examples.models.example import Example
+from numpy.typing import NDArray
 
 _RELEASE = "standard_v3_3"
 _PACKAGES = ("joblib", "numpy", "onnx", "scipy", "skl2onnx", "sklearn")

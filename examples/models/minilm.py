@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-from safetensors.numpy import load_file
-from tokenizers import Tokenizer
-
 from examples.models import packages
 from examples.models.bert import BertShape, sentence_encoder
 from examples.models.documentation import entries
 from examples.models.example import Arrays, Example
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
 
 _QUERIES = 384
 _CALIBRATION = 64

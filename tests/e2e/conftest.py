@@ -1,4 +1,4 @@
-"""One cluster with the operator on it for the whole session; a namespace of its own for each test that asks."""
+"""One cluster with the operator for the session; a namespace for each test that asks."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -21,9 +21,8 @@ def bare_cluster() -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def demo(bare_cluster: Cluster) -> Workspace:
+def demo() -> Workspace:
     """What `make demo` leaves behind: three examples, served."""
-    assert bare_cluster
     return demonstration.Demo().run()
 
 

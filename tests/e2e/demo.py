@@ -4,7 +4,6 @@ Prints what happens as it happens, then for each model the chosen variant, the s
 before and after, and the median latency. What it makes is left running, to be looked at.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from tests.e2e.support import cluster, deployment, examples, store
 from tests.e2e.support.client import Client
 from tests.e2e.support.kubectl import CommandError, NotReachedError, Object
@@ -77,7 +75,9 @@ class Demo:
         """One labelled image of a digit, through the model's Service."""
         data = np.load(examples.files() / "digits" / "evaluation.npz", allow_pickle=False)
         pixels, label = data["pixels"][0], int(data["labels"][0])
-        client = Client(workspace.kubectl, workspace.namespace, workspace.cluster.images["operator"])
+        client = Client(
+            workspace.kubectl, workspace.namespace, workspace.cluster.images["operator"]
+        )
         answer = client.ask("digits", [_tensor("pixels", pixels)])
         scores = answer["outputs"][0]["data"]
         found = int(np.argmax(scores))

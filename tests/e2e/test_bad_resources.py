@@ -1,4 +1,4 @@
-"""Resources that only the operator can refuse: each gets a documented reason, and harms no other model."""
+"""Resources that only the operator can refuse: a reason for each, and no harm to others."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A deleted OptimizedModel leaves nothing behind, whatever was under way, and never hangs itself."""
+"""A deleted OptimizedModel leaves nothing behind, whatever was under way, and never hangs."""
 
 from tests.e2e.support import deployment
 from tests.e2e.support.kubectl import Object

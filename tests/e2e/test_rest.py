@@ -1,5 +1,6 @@
 """At rest the operator writes nothing and computes next to nothing."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +16,7 @@ def quiet(cluster: Cluster) -> Iterator[rest.Quiet]:
 
 def test_no_write_in_two_minutes(quiet: rest.Quiet) -> None:
     seen = rest.observe(quiet, seconds=120)
-    print(f"leases {seen.requests.leases}, writes {seen.requests.writes}, other {seen.requests.reads}")
-    print(f"CPU {seen.cpu:.2%}, memory {seen.memory / 2**20:.0f} MiB")
+    requests, memory = seen.requests, seen.memory / 2**20
+    sys.stdout.write(f"{requests}, CPU {seen.cpu:.2%}, memory {memory:.0f} MiB\n")
     assert seen.requests.writes == 0
     assert seen.requests.leases > 0, "the Lease is renewed, so the counter would have seen a write"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ def test_a_users_own_configuration_is_completed_and_kept(
     workspace: Workspace, client: Client, put: Callable[[str, bytes], None]
 ) -> None:
     put("examples/digits-triton/config.pbtxt", _CONFIG.encode())
-    put("examples/digits-triton/1/model.onnx", (examples.files() / "digits/model.onnx").read_bytes())
+    put(
+        "examples/digits-triton/1/model.onnx", (examples.files() / "digits/model.onnx").read_bytes()
+    )
     source = {
         "storageUri": "s3://tightship/examples/digits-triton/",
         "modelFormat": {"name": "triton"},
@@ -46,7 +49,9 @@ def test_a_users_own_configuration_is_completed_and_kept(
         client.ask("digits", digit(5))
 
 
-def test_the_response_cache_answers_a_repeated_request(workspace: Workspace, client: Client) -> None:
+def test_the_response_cache_answers_a_repeated_request(
+    workspace: Workspace, client: Client
+) -> None:
     workspace.apply_model("digits", serving={"responseCache": {}})
     workspace.wait_ready("digits")
     first = client.ask("digits", digit())["outputs"]
@@ -69,7 +74,9 @@ def cache_hits(workspace: Workspace, model: str) -> float:
     (server,) = workspace.servers_of(model)
     path = f"/api/v1/namespaces/{workspace.namespace}/pods/{server}:8002/proxy/metrics"
     text = workspace.kubectl("get", "--raw", path)
-    counts = re.findall(rf'^nv_cache_num_hits_per_model{{model="{model}".*}} (\S+)$', text, re.M)
+    counts = re.findall(
+        rf'^nv_cache_num_hits_per_model{{model="{model}".*}} (\S+)$', text, re.MULTILINE
+    )
     return sum(float(count) for count in counts)
 
 
@@ -80,8 +87,12 @@ def test_kubectl_scale_sets_the_number_of_copies(workspace: Workspace) -> None:
     for copies in (2, 1):
         workspace.kubectl("scale", "om/digits", "-n", workspace.namespace, f"--replicas={copies}")
         workspace.wait_ready("digits")
-        workspace.wait_model("digits", lambda model, n=copies: model["status"]["replicas"] == n)
+        workspace.wait_model("digits", partial(has_copies, copies=copies))
         assert len(workspace.servers_of("digits")) == copies
+
+
+def has_copies(model: Object, *, copies: int) -> bool:
+    return bool(model["status"]["replicas"] == copies)
 
 
 def test_a_paused_model_stays_as_it_is_until_the_annotation_goes(workspace: Workspace) -> None:

@@ -2,10 +2,11 @@
 
     python load.py URL MODEL SAMPLES.npz RATE TAIL
 
-Sends until its input ends, and for TAIL seconds more. Requests go out on schedule whether or not earlier ones were answered, each over a connection of its
-own, so that each is routed anew. Every request is judged twice: raw, by its first attempt, and as a
-client sees it that repeats a refused connection, a lost one or a 503 for one second. Prints one JSON
-object: counts, the longest time without a right answer, and latencies of first attempts, in seconds.
+Sends until its input ends, and for TAIL seconds more. Requests go out on schedule whether or not
+earlier ones were answered, each over a connection of its own, so that each is routed anew. Every
+request is judged twice: raw, by its first attempt, and as a client sees it that repeats a refused
+connection, a lost one or a 503 for one second. Prints one JSON object: counts, the longest time
+without a right answer, and latencies of first attempts, in seconds.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 import numpy as np
@@ -58,7 +60,10 @@ def requests_of(model: str, samples: str) -> list[Request]:
     """One request for each sample of an .npz file with `expected`, the class of each."""
     arrays = dict(np.load(samples, allow_pickle=False))
     expected = arrays.pop("expected")
-    return [_request(model, {k: v[i : i + 1] for k, v in arrays.items()}, int(e)) for i, e in enumerate(expected)]
+    return [
+        _request(model, {k: v[i : i + 1] for k, v in arrays.items()}, int(e))
+        for i, e in enumerate(expected)
+    ]
 
 
 def _request(model: str, arrays: dict[str, np.ndarray], expected: int) -> Request:
@@ -80,7 +85,9 @@ def triton_type(array: np.ndarray) -> str:
 async def attempt(session: aiohttp.ClientSession, url: str, request: Request) -> str:
     """One attempt: "ok", "wrong", "refused", "lost", "timeout" or the HTTP status."""
     try:
-        async with session.post(url + request.path, data=request.body, headers=request.headers) as answer:
+        async with session.post(
+            url + request.path, data=request.body, headers=request.headers
+        ) as answer:
             content = await answer.read()
             if answer.status != 200:
                 return str(answer.status)
@@ -91,7 +98,9 @@ async def attempt(session: aiohttp.ClientSession, url: str, request: Request) ->
         return "refused"
     except (aiohttp.ClientError, ConnectionError):
         return "lost"
-    result = triton.InferenceServerClient.parse_response_body(content, header_length=int(length) if length else None)
+    result = triton.InferenceServerClient.parse_response_body(
+        content, header_length=int(length) if length else None
+    )
     name = result.get_response()["outputs"][0]["name"]
     return "ok" if int(result.as_numpy(name)[0].argmax()) == request.expected else "wrong"
 
@@ -115,19 +124,22 @@ async def ask(call: Callable[[], Awaitable[str]], counts: Counts) -> None:
 
 
 async def run(url: str, requests: list[Request], rate: float, tail: float) -> Counts:
-    """Sends until standard input ends and a little more, then waits for the answers that are out."""
+    """Sends until standard input ends and a little more, then waits for the last answers."""
     loop = asyncio.get_running_loop()
     ended = loop.run_in_executor(None, sys.stdin.read)
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     counts, begin, number = Counts(), loop.time(), 0
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as group:
-        print("started", file=sys.stderr, flush=True)
+    async with (
+        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        sys.stderr.write("started\n")
         left = round(tail * rate)
         while left:
             left -= ended.done()
             request = requests[number % len(requests)]
-            group.create_task(ask(lambda request=request: attempt(session, url, request), counts))
+            group.create_task(ask(partial(attempt, session, url, request), counts))
             number += 1
             await asyncio.sleep(begin + number / rate - loop.time())
     counts.gap = max(counts.gap, time.monotonic() - counts.last_success)
@@ -142,7 +154,7 @@ def main(url: str, model: str, samples: str, rate: str, tail: str) -> None:
         "requests": counts.requests, "raw": dict(counts.raw), "retried": dict(counts.retried),
         "gap": round(counts.gap, 3), "p50": float(p50), "p99": float(p99),
     }  # fmt: skip
-    print(json.dumps(summary))
+    sys.stdout.write(json.dumps(summary))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Asks a model for every sample of a labelled file and computes the metric; runs inside the cluster.
+"""Computes a served model's metric over a labelled file; runs inside the cluster.
 
     python predict.py http|grpc HOST:PORT MODEL EVALUATION.npz METRIC
 
-Prints one JSON object: the metric's value, its standard error, and the number of samples. The metrics
-are written again here, so that the report's figures are checked by something else than their author.
+Prints one JSON object: the metric's value, its standard error, and the number of samples. The
+metrics are written again here, so that the report is checked by something else than its author.
 """
 
 import importlib
@@ -19,11 +19,17 @@ BATCH = 8
 Scores = NDArray[np.float64]
 
 
-def answers(protocol: str, address: str, model: str, arrays: dict[str, NDArray[np.generic]]) -> Iterator[Scores]:
+def answers(
+    protocol: str, address: str, model: str, arrays: dict[str, NDArray[np.generic]]
+) -> Iterator[Scores]:
     """The model's first output for each batch of samples."""
     triton = importlib.import_module(f"tritonclient.{protocol}")
     client = triton.InferenceServerClient(address)
-    output = _first(client.get_model_metadata(model).outputs if protocol == "grpc" else client.get_model_metadata(model)["outputs"])
+    output = _first(
+        client.get_model_metadata(model).outputs
+        if protocol == "grpc"
+        else client.get_model_metadata(model)["outputs"]
+    )
     for start in range(0, len(next(iter(arrays.values()))), BATCH):
         inputs = []
         for name, array in arrays.items():
@@ -37,7 +43,7 @@ def answers(protocol: str, address: str, model: str, arrays: dict[str, NDArray[n
 
 def accuracy(outputs: Scores, labels: NDArray[np.int64]) -> Scores:
     """1 for each sample whose highest score is its label's, 0 for the others."""
-    return (outputs.argmax(axis=1) == labels).astype(float)
+    return np.asarray(outputs.argmax(axis=1) == labels, np.float64)
 
 
 def mrr(outputs: Scores, labels: NDArray[np.int64]) -> Scores:
@@ -47,7 +53,7 @@ def mrr(outputs: Scores, labels: NDArray[np.int64]) -> Scores:
     scores = units[questions] @ units[candidates].T
     right = np.searchsorted(candidates, labels[questions])
     own = scores[np.arange(len(questions)), right][:, None]
-    return 1.0 / (1 + (scores > own).sum(axis=1))
+    return np.asarray(1.0 / (1 + (scores > own).sum(axis=1)), np.float64)
 
 
 def _first(outputs: list[object]) -> str:
@@ -62,7 +68,8 @@ def main(protocol: str, address: str, model: str, data: str, metric: str) -> Non
     outputs = np.concatenate(list(answers(protocol, address, model, arrays)))
     values = {"accuracy": accuracy, "mrr": mrr}[metric](outputs, labels)
     error = float(values.std(ddof=1) / np.sqrt(len(values)))
-    print(json.dumps({"value": float(values.mean()), "error": error, "samples": len(values)}))
+    result = {"value": float(values.mean()), "error": error, "samples": len(values)}
+    sys.stdout.write(json.dumps(result))
 
 
 if __name__ == "__main__":

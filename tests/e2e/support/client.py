@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
 from tests.e2e.support.kubectl import CommandError, Kubectl, Object
 
 NAME = "client"
@@ -80,17 +79,18 @@ class Client:
     def send_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Puts an .npz file where scripts find it by its name."""
         file = io.BytesIO()
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
         self.send(name, file.getvalue())
 
-    def run(self, script: str, *arguments: str) -> Any:
+    def run(self, script: str, *arguments: str) -> Object:
         """The JSON that a script prints."""
-        return json.loads(self._exec(f"{_DATA}/{script}", *arguments))
+        return dict(json.loads(self._exec(f"{_DATA}/{script}", *arguments)))
 
-    def ask(self, model: str, inputs: list[dict[str, Any]]) -> Any:
+    def ask(self, model: str, inputs: list[dict[str, Any]]) -> Object:
         """The answer of the model's Service to one request in plain JSON."""
         given = json.dumps(inputs).encode()
-        return json.loads(self._exec(f"{_DATA}/ask.py", self.url(model), model, stdin=given))
+        said = self._exec(f"{_DATA}/ask.py", self.url(model), model, stdin=given)
+        return dict(json.loads(said))
 
     def url(self, model: str) -> str:
         """The model's Service over HTTP."""
@@ -101,11 +101,12 @@ class Client:
         """A load on the model's Service, in full swing when the block begins."""
         command = [
             self._kubectl.path, "exec", "-i", "-n", self.namespace, NAME, "--", "python3",
-            f"{_DATA}/load.py", self.url(model), model, f"{_DATA}/{samples}", str(rate), str(_TAIL_SECONDS),
+            f"{_DATA}/load.py", self.url(model), model, f"{_DATA}/{samples}", str(rate),
+            str(_TAIL_SECONDS),
         ]  # fmt: skip
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=self._kubectl.environment(),
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, env=self._kubectl.environment(),
         )  # fmt: skip
         try:
             assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""The cluster under test: the project's own, or any that TIGHTSHIP_KUBECONFIG names, and the images in it."""
+"""The cluster under test, the project's own or a given one, and the images in it."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ IMAGES = ("operator", "converter", "triton-cpu", "store")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster. `images` holds a reference for each name of IMAGES that its nodes can run."""
+    """A running cluster; `images` holds a reference for each name of IMAGES."""
 
     kubectl: Kubectl
     images: dict[str, str]
@@ -26,8 +26,8 @@ class MissingImageError(RuntimeError):
 def found() -> Cluster:
     """The given cluster, or the project's own, started and filled if need be.
 
-    TIGHTSHIP_KUBECONFIG names a cluster; then TIGHTSHIP_IMAGES_OPERATOR, _CONVERTER, _TRITON_CPU and
-    _STORE name images that it can pull.
+    TIGHTSHIP_KUBECONFIG names a cluster; then TIGHTSHIP_IMAGES_OPERATOR, _CONVERTER, _TRITON_CPU
+    and _STORE name images that it can pull.
 
     Raises:
         MissingImageError: one of these variables is missing.
@@ -44,7 +44,9 @@ def found() -> Cluster:
 def _given_image(name: str) -> str:
     variable = f"TIGHTSHIP_IMAGES_{name.upper().replace('-', '_')}"
     if not os.environ.get(variable):
-        raise MissingImageError(f"TIGHTSHIP_KUBECONFIG is set: set {variable} to an image it can pull")
+        raise MissingImageError(
+            f"TIGHTSHIP_KUBECONFIG is set: set {variable} to an image it can pull"
+        )
     return os.environ[variable]
 
 

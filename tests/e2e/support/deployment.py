@@ -31,9 +31,7 @@ def upgrade_operator(cluster: Cluster) -> None:
 
 def wait_operator(kubectl: Kubectl) -> None:
     """Waits until the operator's Deployment is available."""
-    kubectl(
-        "rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, f"--timeout={_SECONDS}s"
-    )
+    kubectl("rollout", "status", f"deployment/{RELEASE}", "-n", NAMESPACE, f"--timeout={_SECONDS}s")
 
 
 def scale_operator(kubectl: Kubectl, replicas: int) -> None:

@@ -1,4 +1,4 @@
-"""Disruptions under a steady load, with one copy of a model and with two: what clients notice of each."""
+"""Disruptions under a steady load, with one copy and with two: what clients notice."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from onnxruntime import InferenceSession
-
 from tests.e2e.support import deployment, examples, faults
 from tests.e2e.support.client import Client, Counts
 from tests.e2e.support.cluster import Cluster
@@ -134,9 +133,7 @@ def upgrade(made: Scene) -> None:
     """The operator is upgraded through its chart, and every server of the pool is replaced."""
     deployment.upgrade_operator(made.workspace.cluster)
     before = {pod["metadata"]["name"] for pod in made.workspace.servers()}
-    made.workspace.apply_pool(
-        minServers=2, maxServers=3, server={"drainPeriod": "6s"}
-    )
+    made.workspace.apply_pool(minServers=2, maxServers=3, server={"drainPeriod": "6s"})
 
     def replaced(pool: Object) -> bool:
         return condition(pool, "Updated").get("status") == "True" and is_observed(pool)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tests.support import cache
 
 FOLDER = cache.REPOSITORY / "examples"
@@ -32,7 +31,7 @@ def _install(folder: Path) -> None:
     """A virtual environment, relocatable because the cache moves it into place."""
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--relocatable", folder], check=True)
-    packages = ["--no-deps", "--require-hashes", "-r", _LOCK]
+    packages = ["--no-deps", "--require-hashes", "-r", str(_LOCK)]
     subprocess.run([*uv, "pip", "install", "--quiet", "--python", folder, *packages], check=True)
 
 

@@ -1,10 +1,10 @@
-"""What goes wrong in a cluster, done on purpose: processes killed, pods deleted, an operator gone."""
+"""What goes wrong in a cluster, done on purpose: killed processes, deleted pods."""
 
 from tests.e2e.support import deployment
 from tests.e2e.support.kubectl import Kubectl
 from tests.e2e.support.workspace import Workspace
 
-# A container of the pod sees the processes of all its containers; what ends them is the signal, not their own will.
+# A container of the pod sees the processes of all its containers, and may end those of its user.
 _KILL = """
 import os, pathlib, signal, sys
 wanted = sys.argv[1]
@@ -16,7 +16,8 @@ for entry in pathlib.Path("/proc").glob("[0-9]*"):
         continue
     names = [os.path.basename(word).decode() for word in words[:3]]
     supervised = parent > 1 and b"agent" in pathlib.Path(f"/proc/{parent}/cmdline").read_bytes()
-    if (wanted == "triton" and names[0] == "tritonserver") or (wanted == "agent" and b"agent" in words and supervised):
+    triton, agent = names[0] == "tritonserver", b"agent" in words and supervised
+    if triton if wanted == "triton" else agent:
         os.kill(int(entry.name), signal.SIGKILL)
         print("killed", entry.name)
 """

@@ -1,4 +1,4 @@
-"""kubectl and helm as the tests call them: one cluster, JSON in and out, watches instead of polling."""
+"""kubectl and helm as the tests call them: JSON in and out, watches instead of polling."""
 
 import json
 import os
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from tests.support.tools import tool
 
 Object = dict[str, Any]
@@ -94,7 +93,7 @@ class Kubectl:
         self, kind: str, namespace: str, reached: Callable[[list[Object]], bool], *,
         seconds: float, selector: str = "", what: str = "",
     ) -> list[Object]:  # fmt: skip
-        """Watches all objects of a kind until `reached` says so of the whole list; returns the list.
+        """Watches all objects of a kind until `reached` says so of the list; returns it.
 
         Raises:
             NotReachedError: not within `seconds`.
@@ -113,7 +112,13 @@ class Kubectl:
         raise NotReachedError(f"{what or kind}: not reached in {seconds:g} s, last seen {states}")
 
     def wait_for(
-        self, kind: str, name: str, namespace: str, reached: Callable[[Object], bool], *, seconds: float
+        self,
+        kind: str,
+        name: str,
+        namespace: str,
+        reached: Callable[[Object], bool],
+        *,
+        seconds: float,
     ) -> Object:
         """Watches one object until `reached` says so; returns it.
 
@@ -139,17 +144,18 @@ class Kubectl:
             self.path, "get", kind, "-n", namespace, "-l", selector, "-o", "json", "--watch",
             "--output-watch-events",
         ]  # fmt: skip
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.environment())
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env=self.environment()
+        )
         timer = threading.Timer(seconds, process.kill)
         timer.start()
-        try:
-            assert process.stdout is not None
-            yield map(json.loads, process.stdout)
-        finally:
-            timer.cancel()
-            process.kill()
-            process.wait()
-            process.stdout.close()
+        with process:
+            try:
+                assert process.stdout is not None
+                yield map(json.loads, process.stdout)
+            finally:
+                timer.cancel()
+                process.kill()
 
 
 def _note(seen: dict[str, Object], event: Mapping[str, Any]) -> None:
@@ -167,4 +173,7 @@ def _name(item: Object) -> str:
 def _brief(item: Object) -> Object:
     """What a failed wait shows of an object."""
     status = item.get("status", {})
-    return {"name": _name(item), **{k: status[k] for k in ("conditions", "modelStatus") if k in status}}
+    return {
+        "name": _name(item),
+        **{k: status[k] for k in ("conditions", "modelStatus") if k in status},
+    }

@@ -1,4 +1,4 @@
-"""The operator at rest: what it asks of the API server and what it uses, over a while without change."""
+"""The operator at rest: what it asks of the API server, and what it uses."""
 
 import re
 import threading
@@ -92,7 +92,8 @@ def metric(kubectl: Kubectl, name: str) -> float:
     """A metric of the operator that leads."""
     pods = kubectl.listed("pods", deployment.NAMESPACE, "app.kubernetes.io/name=tightship")
     for pod in pods:
-        path = f"/api/v1/namespaces/{deployment.NAMESPACE}/pods/{pod['metadata']['name']}:8080/proxy/metrics"
+        proxy = f"pods/{pod['metadata']['name']}:8080/proxy/metrics"
+        path = f"/api/v1/namespaces/{deployment.NAMESPACE}/{proxy}"
         found = re.search(rf"^{name} (\S+)$", kubectl("get", "--raw", path), re.MULTILINE)
         if found:
             return float(found.group(1))

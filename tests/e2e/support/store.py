@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.e2e.support.forward import forwarded
 from tests.e2e.support.kubectl import Kubectl, Object
 from tests.support import cache
+
 from tightship.api.artifact import MANIFEST
 from tightship.storage.signing import Signer, encoded_path
 
@@ -51,7 +52,11 @@ def objects(image: str) -> list[Object]:
 
 
 def _pod(image: str) -> Object:
-    credentials = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY, "VGW_REGION": REGION}
+    credentials = {
+        "ROOT_ACCESS_KEY": ACCESS_KEY,
+        "ROOT_SECRET_KEY": SECRET_KEY,
+        "VGW_REGION": REGION,
+    }
     return {
         "automountServiceAccountToken": False,
         "containers": [
@@ -138,7 +143,9 @@ class Bucket:
         finally:
             connection.close()
         if answer.status >= HTTPStatus.BAD_REQUEST and answer.status not in allowed:
-            raise StoreError(f"{method} {key}: {answer.status} {body[:300].decode(errors='replace')}")
+            raise StoreError(
+                f"{method} {key}: {answer.status} {body[:300].decode(errors='replace')}"
+            )
         return body
 
 

@@ -1,7 +1,7 @@
-"""A namespace of its own with one pool: models are applied to it and awaited by their conditions."""
+"""A namespace with one pool: models are applied to it and awaited by their conditions."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Workspace:
         """The cluster's."""
         return self.cluster.kubectl
 
-    def create(self, **pool: Any) -> None:
+    def create(self, **pool: object) -> None:
         """The namespace, its Secret for the store, and the pool of examples/pool.yaml.
 
         `pool` replaces fields of the pool's spec, merged field by field.
@@ -42,7 +42,7 @@ class Workspace:
         self.kubectl.apply(namespace, store.secret(self.namespace))
         self.apply_pool(**pool)
 
-    def apply_pool(self, **spec: Any) -> None:
+    def apply_pool(self, **spec: object) -> None:
         """The pool of examples/pool.yaml with this cluster's images, and `spec` over it."""
         (pool,) = examples.resources("pool")
         images = self.cluster.images
@@ -62,7 +62,7 @@ class Workspace:
         """The namespace and everything in it; returns when it is gone."""
         self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s")
 
-    def apply_model(self, name: str, example: str = "digits", **spec: Any) -> None:
+    def apply_model(self, name: str, example: str = "digits", **spec: object) -> None:
         """An example's resource under another name, `spec` merged over it."""
         (model,) = examples.resources(example)
         model["metadata"] |= {"name": name, "namespace": self.namespace}
@@ -86,7 +86,9 @@ class Workspace:
         for name in names:
             self.wait_model(name, is_ready, seconds=seconds)
 
-    def wait_model(self, name: str, reached: Any, *, seconds: float = SERVING_SECONDS) -> Object:
+    def wait_model(
+        self, name: str, reached: Callable[[Object], bool], *, seconds: float = SERVING_SECONDS
+    ) -> Object:
         """Waits until `reached` says so of the model; returns it."""
         return self.kubectl.wait_for(_MODELS, name, self.namespace, reached, seconds=seconds)
 
@@ -108,7 +110,9 @@ class Workspace:
     def servers_of(self, model: str) -> list[str]:
         """Names of the servers behind the model's Service."""
         selector = f"model.tightship.dev/{model}=routed"
-        return [pod["metadata"]["name"] for pod in self.kubectl.listed("pods", self.namespace, selector)]
+        return [
+            pod["metadata"]["name"] for pod in self.kubectl.listed("pods", self.namespace, selector)
+        ]
 
 
 def condition(item: Object, kind: str) -> Mapping[str, Any]:
@@ -130,7 +134,7 @@ def is_ready(item: Object) -> bool:
     return ready.get("status") == "True" and ready.get("observedGeneration") == generation
 
 
-def merged(base: Any, over: Any) -> Any:
+def merged(base: Any, over: Any) -> Any:  # noqa: ANN401 (JSON)
     """`over` laid over `base`, objects field by field; None removes a field."""
     if not isinstance(base, dict) or not isinstance(over, dict):
         return copy.deepcopy(over)

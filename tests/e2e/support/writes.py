@@ -1,8 +1,8 @@
 """Counts what one client asks of the API server, at the server itself.
 
-API Priority and Fairness counts dispatched requests by FlowSchema, and a FlowSchema picks requests by
-user and verb: so one that matches the operator's writes makes the server count them, no-op writes
-included, on any cluster whose /metrics may be read.
+API Priority and Fairness counts dispatched requests by FlowSchema, and a FlowSchema picks requests
+by user and verb: so one that matches the operator's writes makes the server count them, no-op
+writes included, on any cluster whose /metrics may be read.
 """
 
 import re
@@ -66,7 +66,8 @@ def counted(kubectl: Kubectl, account: str, namespace: str) -> Iterator[Counter]
 
 
 def _schema(
-    name: str, precedence: int, account: str, namespace: str, verbs: tuple[str, ...], group: str, resource: str
+    name: str, precedence: int, account: str, namespace: str, verbs: tuple[str, ...], group: str,
+    resource: str,
 ) -> Object:  # fmt: skip
     """Requests of the account; the schema with the lowest precedence number that matches counts."""
     return {
