@@ -36,7 +36,7 @@ class ServingConfig:
 class ModelAssignment:
     """One model that a server is to hold.
 
-    `key` names the artifact's folder `sha256/KEY/` in the store, `digest` is the sha256 (hex) of
+    `key` names the artifact's folder `sha256/KEY/DIGEST/` in the store, `digest` is the sha256 (hex) of
     its manifest.json and so fixes every byte; `memory` is the measured need in bytes.
     """
 

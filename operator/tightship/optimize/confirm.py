@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 
 from tightship.api.agent import ServingConfig
-from tightship.optimize import metric, runtime, selection
+from tightship.optimize import metric, runtime, selection, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
@@ -135,9 +135,10 @@ class Stand:
             UnconfirmedError: Triton refuses a request.
         """
         parts: dict[str, list[np.ndarray]] = {t.name: [] for t in self._contract.outputs}
+        samples = self.wired(dataset)
         size = batch or self._budget.evaluation_batch
         for rows in runtime.batches(len(dataset), self._contract, size):
-            found = await self._ask(name, self._request(dataset, rows))
+            found = await self._ask(name, self._request(samples, rows))
             for output, arrays in parts.items():
                 arrays.append(_text(found[output]))
         return runtime.join(parts, batched=self._contract.batched)
@@ -150,9 +151,19 @@ class Stand:
         except TritonError as error:
             raise UnconfirmedError(f"Triton refuses a request to it: {error}") from error
 
-    def _request(self, dataset: Dataset, rows: slice) -> Prepared:
-        feed = runtime.feed(self._contract, dataset.arrays, rows)
-        return prepared(feed)
+    def wired(self, dataset: Dataset) -> Dataset:
+        """The samples in the shapes that clients send: a scalar is one number in a list there."""
+        arrays = {
+            name: array.reshape((len(array), *serving.client_shape(array.shape[1:])))
+            for name, array in dataset.arrays.items()
+        }
+        return Dataset(arrays)
+
+    def _request(self, samples: Dataset, rows: slice) -> Prepared:
+        chosen = {name: array[rows] for name, array in samples.arrays.items()}
+        if not self._contract.batched:
+            chosen = {name: array[0] for name, array in chosen.items()}
+        return prepared(chosen)
 
     async def prove(self, name: str, dataset: Dataset, expected: Outputs) -> tuple[Proof, Outputs]:
         """Compare Triton's answers with those of the evaluation, sample by sample; returns both.
@@ -160,7 +171,7 @@ class Stand:
         Raises:
             UnconfirmedError: more than one in a thousand (at least one) differs.
         """
-        got = await self.answers(name, dataset)
+        got = _shaped(await self.answers(name, dataset), expected)
         same = agreeing(expected, got)
         allowed = max(1, int(len(same) * _UNLIKE_SHARE)) if len(same) > 1 else 0
         differing = int((~same).sum())
@@ -185,8 +196,9 @@ class Stand:
         return _raced(bursts[ORIGINAL], bursts[CANDIDATE], percentile)
 
     def _requests(self, dataset: Dataset) -> list[Prepared]:
+        samples = self.wired(dataset)
         count = min(len(dataset), 64)
-        return [self._request(dataset, slice(row, row + 1)) for row in range(count)]
+        return [self._request(samples, slice(row, row + 1)) for row in range(count)]
 
     async def _burst(
         self, name: str, requests: Sequence[Prepared], seconds: float, least: int
@@ -212,7 +224,7 @@ class Stand:
 
     async def profile(self, name: str, samples: Dataset, p50: float) -> Profile:
         """Latency by batch and concurrency, memory and load time, where a point is affordable."""
-        arrays = {n: _wire(a) for n, a in samples.arrays.items()}
+        arrays = {n: _wire(a) for n, a in self.wired(samples).arrays.items()}
         limit = self._budget.profile_point_seconds
         ceiling = max(1, self._contract.max_batch)
         batches = [
@@ -245,6 +257,14 @@ def agreeing(expected: Outputs, got: Outputs) -> np.ndarray:
             flat = (_text(wanted) == _text(actual)).reshape(len(same), -1)
             same &= flat.all(axis=1)
     return same
+
+
+def _shaped(got: Outputs, expected: Outputs) -> Outputs:
+    """Triton's answers in the model's own shapes, where only axes of length 1 differ."""
+    return {
+        name: got[name].reshape(wanted.shape) if got[name].size == wanted.size else got[name]
+        for name, wanted in expected.items()
+    }
 
 
 def _raced(before: list[list[float]], after: list[list[float]], percentile: int) -> Race:

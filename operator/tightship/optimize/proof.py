@@ -172,7 +172,7 @@ class Bench:
             metric=metric,
             proof=proof,
             profile=profile,
-            golden=confirm.golden(self._intake.golden, rounds),
+            golden=confirm.golden(stand.wired(self._intake.golden), rounds),
             tolerance=confirm.tolerance(rounds),
             objective_met=None if target is None else selection.meets(race.percentile, target),
         )

@@ -103,6 +103,11 @@ def completed(contract: Contract, config: str | None, threads: int) -> ServingFi
     return ServingFile(config_pbtxt.render(message), tuple(filled))
 
 
+def client_shape(sample: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of one sample as clients send it: Triton has no scalars, they are lists of one."""
+    return sample or (1,)
+
+
 def _described(contract: Contract, tensor: Tensor) -> config_pbtxt.Tensor:
     dims = tuple(-1 if dim is None else dim for dim in contract.sample_dims(tensor))
     return config_pbtxt.Tensor(tensor.name, tensor.triton_type, dims)

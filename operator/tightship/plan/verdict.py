@@ -163,6 +163,8 @@ def _short(subject: Subject, shortage: Shortage) -> Condition:
             )
         case _:
             remedy = "Raise the pool's maxServers, or lower replicas, or remove a model."
+            if server is not None:
+                have = f"{server} is to be replaced"
             message = f"{have}: no server has {memory} free. {remedy}"
     return _false(kind, shortage.reason, message)
 

@@ -1,0 +1,76 @@
+"""`tightship optimize` on a laptop: without a Triton, and with one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.corpus.models import build, data
+from tests.support.triton import Triton
+
+from tightship.optimize import cli
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(build.perceptron().SerializeToString())
+    return file
+
+
+def test_without_triton_the_report_says_so(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibration = tmp_path / "calibration.npz"
+    calibration.write_bytes(data.npz(x=data.INPUT))
+    output = tmp_path / "out"
+
+    code = cli.main([str(model), "--calibration", str(calibration), "--output", str(output)])
+
+    shown = capsys.readouterr().out
+    report = json.loads((output / "report.json").read_text())
+    assert code == 0
+    assert shown.splitlines()[0].split()[:2] == ["candidate", "status"]
+    assert all(c["id"] in shown for c in report["candidates"])
+    assert report["selection"]["proven"] is False
+    assert any("not proven in Triton" in warning for warning in report["warnings"])
+    assert (output / "model" / "1" / "model.onnx").exists()
+    assert not (output / "manifest.json").exists()
+
+
+def test_with_triton_a_whole_artifact_is_written(
+    model: Path, tmp_path: Path, triton: Triton, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    place = ["--triton", triton.http, "--triton-metrics", triton.metrics]
+    where = ["--models", str(triton.repository), "--output", str(output), "--json"]
+
+    assert cli.main([str(model), *place, *where]) == 0
+
+    assert json.loads(capsys.readouterr().out)["selection"]["proven"] is True
+    assert {p.name for p in output.iterdir()} == {
+        "golden.npz",
+        "manifest.json",
+        "model",
+        "profile.json",
+        "report.json",
+    }
+
+
+def test_a_refusal_is_one_line(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.write_bytes(b"\x80\x04pickle")
+    assert cli.main([str(model), "--output", str(tmp_path / "out")]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("UnsafeModel: ")
+
+
+def test_a_folder_with_other_files_is_not_emptied(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([str(model), "--output", str(tmp_path)])
+    assert model.exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([str(tmp_path / "no.onnx"), "--output", str(tmp_path / "out")]) == 1
+    assert "no.onnx does not exist" in capsys.readouterr().err
