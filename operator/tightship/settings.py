@@ -23,8 +23,8 @@ class Settings:
     context: str | None = None
     workers: int = 4
     resync: float = 600.0
-    write_rate: float = 100.0
-    write_burst: int = 200
+    write_rate: float = 250.0
+    write_burst: int = 500
     address: str = "0.0.0.0"  # noqa: S104 (the kubelet and Prometheus come from outside of the pod)
     port: int = 8080
     log_level: str = "info"

@@ -82,15 +82,20 @@ class Term:
     async def run(self) -> None:
         """Lead until cancelled."""
         self._telemetry.watch_depth(lambda: self.queue.depth)
+        parts = [self._keep_watching(), self._resync()]
+        parts += [self._work() for _ in range(self._settings.workers)]
+        tasks = {asyncio.create_task(part) for part in parts}
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._keep_watching(), name="watch")
-                tasks.create_task(self._resync(), name="resync")
-                for number in range(self._settings.workers):
-                    tasks.create_task(self._work(), name=f"worker {number}")
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
+            # Connections first: aiohttp ends one in use at once, and for good.
             await self._servers.close()
             await self._client.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     def silence(self) -> tuple[float, str]:
         """The greatest age of a sign of life of any watch, and the kind that is so silent."""

@@ -47,9 +47,11 @@ class Client:
         self._allowance = allowance
         self._record = record
         self._timeout = timeout
+        self._closed = False
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; requests under way and later ones are told so."""
+        self._closed = True
         await self._api.close()  # type: ignore[no-untyped-call]
         await asyncio.sleep(0)  # sockets below TLS are closed in the loop's next turn
 
@@ -191,6 +193,8 @@ class Client:
         content_type: str | None,
         seconds: float | None,
     ) -> Object:
+        if self._closed:
+            raise UnavailableError("the connection to the API server is closed")
         url = self._connection.server + path + (f"?{urlencode(query)}" if query else "")
         total = min(seconds or self._timeout, self._timeout)
         headers = {"Accept": "application/json", "User-Agent": self._api.user_agent}
