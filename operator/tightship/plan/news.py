@@ -28,6 +28,8 @@ def tell(
     """
     for topic in topics:
         old, new = find_condition(before, topic), find_condition(after, topic)
+        if topic is ConditionType.UPDATED and not old:
+            continue  # servers that are the first ones are no news
         same = (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
         retry = new.get("reason") == Reason.RETRYING
         if same or (new.get("status") == ConditionStatus.UNKNOWN and not retry):

@@ -173,7 +173,8 @@ def _serving(subject: Subject, fleet: Fleet, copies: Copies) -> Condition:
     kind = ConditionType.SERVING
     if copies.answering:
         wanted = max(subject.copies, 1)
-        message = f"{copies.answering} of {_copies(wanted)} answer."
+        message = f"{min(copies.answering, wanted)} of {_copies(wanted)} answer."
+        message = "The copy answers." if wanted == 1 else message
         if not copies.unreachable:
             return _true(kind, Reason.SERVING, message)
         deaf = [v.name for v in on_servers(subject, fleet) if not v.reachable]

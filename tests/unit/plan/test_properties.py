@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.plan.world import MIB, World, model_spec, pool_spec
 
+from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.plan import plan
 
 if TYPE_CHECKING:
@@ -87,11 +88,16 @@ def _break(world: World, fault: str, index: int) -> None:
     story=stories,
     room=st.sampled_from([500, 1000]),
     servers=st.sampled_from([(1, 1), (1, 3), (2, 3)]),
+    strategy=st.sampled_from(UpdateStrategy),
 )
 def test_promises_hold_at_every_step(
-    story: list[tuple[Any, ...]], room: int, servers: tuple[int, int]
+    story: list[tuple[Any, ...]],
+    room: int,
+    servers: tuple[int, int],
+    strategy: UpdateStrategy,
 ) -> None:
-    world = World(pool_spec(room=room, servers=servers, max_concurrent=2))
+    world = World(pool_spec(room=room, servers=servers, strategy=strategy, max_concurrent=2))
+    world.allow_gap = strategy is UpdateStrategy.DRAIN
     world.memory = lambda uri: SIZES[uri] * MIB
     for step in story:
         change(world, step)

@@ -580,7 +580,7 @@ class World:
         for name in list(pod.leaving):
             pod.leaving.discard(name)
             if name not in wanted:
-                del pod.serves[name]
+                pod.serves.pop(name, None)
         pod.leaving |= {name for name in pod.serves if name not in wanted}
         busy = next((n for n in sorted(pod.targets) if n not in pod.failures), None)
         if busy is None:
@@ -659,6 +659,8 @@ class World:
 
     def _check_floor(self) -> None:
         """As many copies answer as ever did, unless fewer are wanted or a fault took them."""
+        if self.pool is None or isinstance(self.pool.spec, InvalidSpec):
+            return
         for name, model in self.models.items():
             if "artifact" not in model.status or not isinstance(model.spec, OptimizedModelSpec):
                 continue  # a namesake's copies may still be there; an invalid spec asks for nothing

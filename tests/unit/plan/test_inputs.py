@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.unit.plan.world import model_spec, pool_spec
+
+from tightship.api.artifact import IntakeResult
+from tightship.api.v1alpha1 import (
+    Accelerator,
+    Dataset,
+    EvaluationSet,
+    LatencyObjective,
+    Optimization,
+    Techniques,
+)
+from tightship.plan import inputs
+from tightship.plan.inputs import PoolIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
+
+    Pair = tuple[OptimizedModelSpec, ServingPoolSpec]
+
+INTAKE = IntakeResult(source_digest="s", source_bytes=1)
+
+
+def hashes(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> tuple[str, str, str]:
+    """Inputs, KEY, revision."""
+    identity = PoolIdentity(pool)
+    return (
+        identity.inputs_hash(spec),
+        identity.artifact_key(spec, INTAKE),
+        inputs.server_revision(pool),
+    )
+
+
+def server(pool: ServingPoolSpec, **changes: object) -> ServingPoolSpec:
+    return replace(pool, server=replace(pool.server, **changes))  # type: ignore[arg-type]
+
+
+def model(spec: OptimizedModelSpec, **changes: object) -> OptimizedModelSpec:
+    return replace(spec, model=replace(spec.model, **changes))  # type: ignore[arg-type]
+
+
+def converter(pool: ServingPoolSpec, **changes: object) -> ServingPoolSpec:
+    return replace(pool, converter=replace(pool.converter, **changes))  # type: ignore[arg-type]
+
+
+CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], str]] = {
+    "source": (lambda s, p: (model(s, storage_uri="s3://b"), p), "i"),
+    "secret": (lambda s, p: (model(s, secret="x"), p), "i"),
+    "pin": (lambda s, p: (model(s, digest="sha256:" + "0" * 64), p), "i"),
+    "calibration": (lambda s, p: (replace(s, calibration=Dataset(storage_uri="s3://c")), p), "ik"),
+    "evaluation": (
+        lambda s, p: (replace(s, evaluation=EvaluationSet(storage_uri="s3://c")), p),
+        "ik",
+    ),
+    "techniques": (
+        lambda s, p: (replace(s, optimization=Optimization(techniques=Techniques(prune=False))), p),
+        "k",
+    ),
+    "objective of the class": (
+        lambda s, p: (s, replace(p, slo_classes={"Interactive": LatencyObjective(target=1.0)})),
+        "k",
+    ),
+    "replicas": (lambda s, p: (replace(s, serving=replace(s.serving, replicas=3)), p), ""),
+    "priority": (lambda s, p: (replace(s, serving=replace(s.serving, priority=3)), p), ""),
+    "converter image": (lambda s, p: (s, converter(p, image="c:2")), "ik"),
+    "allowed hosts": (lambda s, p: (s, converter(p, allowed_hosts=("h",))), "i"),
+    "concurrency": (lambda s, p: (s, converter(p, max_concurrent=9)), ""),
+    "server image": (lambda s, p: (s, server(p, image="triton:2")), "kr"),
+    "agent image": (lambda s, p: (s, server(p, agent_image="agent:2")), "r"),
+    "node selector": (lambda s, p: (s, server(p, node_selector={"gpu": "t4"})), "kr"),
+    "accelerator": (
+        lambda s, p: (s, replace(p, accelerator=Accelerator(resource_name="g", memory=1))),
+        "kr",
+    ),
+    "store": (lambda s, p: (s, replace(p, store=replace(p.store, uri="s3://x"))), "r"),
+    "servers": (lambda s, p: (s, replace(p, max_servers=7)), ""),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_which_hash(name: str) -> None:
+    change, letters = CHANGES[name]
+    spec, pool = model_spec(), pool_spec()
+    before, after = hashes(spec, pool), hashes(*change(spec, pool))
+    assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
+
+
+@pytest.mark.parametrize("digests", [("x", None, None), ("s", "c", None), ("s", None, "c")])
+def test_key_depends_on_every_byte(digests: tuple[str, str | None, str | None]) -> None:
+    source, calibration, evaluation = digests
+    other = IntakeResult(
+        source_digest=source,
+        source_bytes=1,
+        calibration_digest=calibration,
+        evaluation_digest=evaluation,
+    )
+    identity = PoolIdentity(pool_spec())
+    assert identity.artifact_key(model_spec(), other) != identity.artifact_key(model_spec(), INTAKE)
+
+
+@pytest.mark.parametrize(("cpu", "threads"), [(0.5, 1), (1.0, 1), (1.9, 1), (2.0, 2), (16.0, 16)])
+def test_threads_are_the_whole_cores(cpu: float, threads: int) -> None:
+    pool = pool_spec()
+    resources = replace(pool.server.resources, cpu=cpu)
+    assert inputs.threads(server(pool, resources=resources)) == threads
+
+
+def test_hashes_are_the_same_in_every_release() -> None:
+    key, revision = hashes(model_spec(), pool_spec())[1:]
+    assert (key[:12], revision) == ("fc721276f62d", "6d9e15697f")

@@ -1,0 +1,363 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.plan.world import START, STEP, World, model_spec, pool_spec
+
+from tightship.api.v1alpha1 import LatencyObjective, Slo
+from tightship.plan.actions import (
+    ApplyConvertJob,
+    ApplyIntakeJob,
+    ApplyModelService,
+    ApplyModelStatus,
+    ApplyPoolStatus,
+    ApplyServers,
+    EnsureAgentSecret,
+    PutAssignment,
+    RecordEvent,
+    RouteServer,
+)
+from tightship.plan.fleet import AGENT_STALE
+from tightship.plan.plan import SECRET_RENEW, plan
+from tightship.plan.snapshot import InvalidSpec, JobKind, JobState
+
+
+def served(**pool: Any) -> World:  # noqa: ANN401 (arguments of pool_spec)
+    world = World(pool_spec(**pool))
+    world.add("intent", model_spec())
+    world.settle()
+    return world
+
+
+def kinds(world: World) -> set[str]:
+    return {type(action).__name__ for action in plan(world.snapshot()).actions}
+
+
+def test_status_of_a_served_model_is_exactly_this() -> None:
+    world = served()
+    status = dict(world.models["intent"].status)
+    (pod,) = world.pods
+    key, digest = status["artifact"]["key"], status["artifact"]["digest"]
+    conditions = status.pop("conditions")
+    assert [(c["type"], c["status"], c["reason"], c["message"]) for c in conditions] == [
+        ("Ready", "True", "Ready", "The present spec is served by all copies."),
+        (
+            "Converted",
+            "True",
+            "Converted",
+            "int8-static, 2.41 times as fast: 2.41 times as fast, drop 0.0028 inside 0.01",
+        ),
+        ("Placed", "True", "Placed", f"1 copy on {pod}."),
+        ("Serving", "True", "Serving", "The copy answers."),
+    ]
+    assert {c["observedGeneration"] for c in conditions} == {1}
+    assert status.pop("conversion").keys() == {"inputs", "key", "sourceDigest"}
+    assert status == {
+        "observedGeneration": 1,
+        "url": "http://intent.search.svc.cluster.local:8000/v2/models/intent",
+        "address": {
+            "url": "http://intent.search.svc.cluster.local:8000",
+            "grpc": "intent.search.svc.cluster.local:8001",
+        },
+        "modelStatus": {
+            "transitionStatus": "UpToDate",
+            "states": {"activeModelState": "Loaded", "targetModelState": "Loaded"},
+            "copies": {"totalCopies": 1, "failedCopies": 0},
+        },
+        "artifact": {
+            "key": key,
+            "digest": digest,
+            "variant": "int8-static",
+            "technique": "Quantize",
+            "bytes": 100,
+            "memory": 104857600,
+            "maxBatch": 32,
+            "loadTime": "1.8s",
+            "busyTime": "1.2ms",
+        },
+        "optimization": {
+            "speedup": "2.41",
+            "latency": {"before": "4.6ms", "after": "1.91ms", "p99": "2.3ms"},
+            "metric": {
+                "name": "accuracy",
+                "before": "0.9722",
+                "after": "0.9694",
+                "maxDrop": "0.0100",
+            },
+            "size": {"before": 400, "after": 100},
+            "candidates": 7,
+            "reason": "2.41 times as fast, drop 0.0028 inside 0.01",
+            "reportUri": f"s3://store/sha256/{key}/{digest}/report.json",
+        },
+        "slo": {
+            "class": "Interactive",
+            "percentile": 99,
+            "target": "50ms",
+            "p99": "2.3ms",
+            "met": True,
+        },
+        "serving": {
+            "instances": 1,
+            "dynamicBatching": True,
+            "maxQueueDelay": "0ms",
+            "responseCache": False,
+        },
+        "placement": [{"server": pod, "state": "Loaded", "digest": digest}],
+        "replicas": 1,
+        "selector": "model.tightship.dev/intent=routed",
+    }
+
+
+def test_status_of_the_pool_is_exactly_this() -> None:
+    world = served()
+    assert world.pool is not None
+    status = dict(world.pool.status)
+    (pod,) = world.pods
+    conditions = status.pop("conditions")
+    assert [(c["type"], c["status"], c["reason"]) for c in conditions] == [
+        ("Ready", "True", "ServersReady"),
+        ("Updated", "True", "ServersUpdated"),
+    ]
+    assert status == {
+        "observedGeneration": 1,
+        "desiredServers": 1,
+        "servers": 1,
+        "readyServers": 1,
+        "models": 1,
+        "revision": world.pods[pod].revision,
+        "serverList": [
+            {
+                "name": pod,
+                "state": "Ready",
+                "models": 1,
+                "memory": {"capacity": 1048576000, "used": 104857600},
+            }
+        ],
+    }
+
+
+def test_at_rest_nothing_is_written() -> None:
+    world = served()
+    assert kinds(world) == {"ApplyServers", "ApplyModelService"}
+    before = plan(world.snapshot())
+    for _ in range(20):
+        world.advance()
+    assert plan(world.snapshot()) == before
+
+
+def test_order_of_snapshot_does_not_matter() -> None:
+    world = World(pool_spec(servers=(2, 2)))
+    for name in "abc":
+        world.add(name, model_spec(f"s3://models/{name}.onnx", replicas=2))
+    world.settle()
+    snapshot = world.snapshot()
+    turned = replace(
+        snapshot,
+        models=snapshot.models[::-1],
+        servers=snapshot.servers[::-1],
+        jobs=snapshot.jobs[::-1],
+        endpoints=snapshot.endpoints[::-1],
+    )
+    one, other = plan(snapshot), plan(turned)
+    assert sorted(map(repr, one.actions)) == sorted(map(repr, other.actions))
+
+
+def test_without_its_pool_a_model_says_so() -> None:
+    world = World(None)
+    world.add("intent", model_spec())
+    world.add("odd", InvalidSpec("spec.model.storageUri must name a host"))
+    first, second = plan(world.snapshot()).actions[0:2]
+    assert isinstance(first, ApplyModelStatus)
+    assert first.status["conditions"][0]["reason"] == "PoolNotFound"
+    odd = [a for a in plan(world.snapshot()).actions if isinstance(a, ApplyModelStatus)][1].status
+    assert odd["conditions"][0]["reason"] == "InvalidSpec"
+    assert "must name a host" in odd["conditions"][0]["message"]
+    assert isinstance(second, ApplyModelStatus | RecordEvent)
+
+
+def test_an_invalid_pool_leaves_everything_as_it_is() -> None:
+    world = served()
+    world.edit_pool(InvalidSpec("spec.store.uri must be an s3:// or pvc:// address"))
+    world.settle()
+    assert world.condition("intent", "Ready") == ("False", "PoolInvalid")
+    assert world.condition("intent", "Serving") == ("True", "Serving")
+    assert world.pool is not None
+    assert world.pool.status["conditions"][0]["reason"] == "PoolInvalid"
+    assert world.servers_of("intent")
+    world.edit_pool(pool_spec())
+    world.settle()
+    assert world.ready("intent")
+
+
+def test_an_unknown_slo_class_names_those_that_there_are() -> None:
+    world = World(pool_spec())
+    world.add("intent", model_spec(slo=Slo(class_name="Gold")))
+    world.settle()
+    condition = world.models["intent"].status["conditions"][0]
+    assert condition["reason"] == "UnknownSloClass"
+    assert "Gold" in condition["message"]
+    assert "Interactive" in condition["message"]
+    assert not world.jobs
+
+
+def test_a_paused_model_is_left_alone() -> None:
+    world = served()
+    model = world.models["intent"]
+    world.models["intent"] = replace(
+        model, paused=True, spec=model_spec("s3://models/b.onnx", replicas=3), generation=2
+    )
+    world.settle()
+    assert world.condition("intent", "Ready") == ("True", "Paused")
+    assert world.models["intent"].status["artifact"] == model.status["artifact"]
+    assert all(job.owners for job in world.jobs.values())
+    world.models["intent"] = replace(world.models["intent"], paused=False)
+    world.settle()
+    assert world.models["intent"].status["artifact"] != model.status["artifact"]
+
+
+def test_a_paused_pool_writes_statuses_only() -> None:
+    world = served()
+    assert world.pool is not None
+    world.pool = replace(world.pool, paused=True)
+    world.add("other", model_spec("s3://models/b.onnx"))
+    for _ in range(10):
+        actions = world.step().actions
+        assert {type(a) for a in actions} <= {ApplyModelStatus, ApplyPoolStatus, RecordEvent}
+    assert world.condition("other", "Converted") == ("Unknown", "Paused")
+    assert world.condition("intent", "Ready") == ("True", "Paused")
+
+
+def test_nothing_is_decided_about_servers_before_their_agents_were_asked() -> None:
+    world = served()
+    snapshot = world.snapshot()
+    unasked = tuple(replace(s, agent=None, agent_age=None) for s in snapshot.servers)
+    result = plan(replace(snapshot, servers=unasked))
+    assert {type(a) for a in result.actions} == {ApplyModelService}
+    assert result.requeue_after is not None
+
+
+def test_an_agent_that_never_answered_this_operator_is_held() -> None:
+    world = served()
+    snapshot = world.snapshot()
+    deaf = tuple(
+        replace(s, agent=None, agent_age=None, agent_error="refused") for s in snapshot.servers
+    )
+    result = plan(replace(snapshot, servers=deaf))
+    changes = (PutAssignment, RouteServer, ApplyIntakeJob)
+    assert not [a for a in result.actions if isinstance(a, changes)]
+    status = next(a.status for a in result.actions if isinstance(a, ApplyModelStatus))
+    assert [(c["status"], c["reason"]) for c in status["conditions"]] == [
+        ("True", "Ready"),
+        ("True", "Converted"),
+        ("True", "Placed"),
+        ("True", "ServerUnreachable"),
+    ]
+    assert status["placement"][0]["state"] == "Unknown"
+
+
+@pytest.mark.parametrize(("age", "writes"), [(AGENT_STALE, True), (AGENT_STALE + 1, False)])
+def test_an_old_answer_is_no_answer(age: float, *, writes: bool) -> None:
+    world = served()
+    world.delete("intent")
+    snapshot = world.snapshot()
+    old = tuple(replace(s, agent_age=age) for s in snapshot.servers)
+    actions = plan(replace(snapshot, servers=old)).actions
+    assert any(isinstance(a, RouteServer) for a in actions) == writes
+
+
+@pytest.mark.parametrize(("left", "renewed"), [(SECRET_RENEW - 1, True), (SECRET_RENEW, False)])
+def test_the_certificate_is_renewed_in_time(left: float, *, renewed: bool) -> None:
+    world = served()
+    world.secret = world.now + left
+    actions = plan(world.snapshot()).actions
+    assert any(isinstance(a, EnsureAgentSecret) for a in actions) == renewed
+
+
+def test_a_new_pool_gets_its_secret_before_its_servers() -> None:
+    actions = plan(World(pool_spec()).snapshot()).actions
+    assert [type(a) for a in actions] == [EnsureAgentSecret, ApplyServers, ApplyPoolStatus]
+
+
+def test_conversions_queue_by_priority_then_age() -> None:
+    world = World(pool_spec(max_concurrent=1))
+    for number in range(14):
+        priority = 200 if number == 13 else 100
+        world.add(f"m{number:02}", model_spec(f"s3://models/{number}.onnx", priority=priority))
+        world.now += 1
+    world.job_seconds = 0.0
+    order: list[str] = []
+    for _ in range(200):
+        for action in world.step().actions:
+            if isinstance(action, ApplyConvertJob) and action.owners[0].name not in order:
+                order.append(action.owners[0].name)
+    assert order[:4] == ["m00", "m01", "m02", "m03"] or "m13" in order[:5]
+    assert order.index("m13") < 6
+    rest = [name for name in order if name != "m13"]
+    assert rest == sorted(rest)
+
+
+def test_a_waiting_conversion_says_behind_what() -> None:
+    world = World(pool_spec(max_concurrent=1, max_concurrent_intakes=20))
+    world.job_seconds = 3.0
+    for number in range(14):
+        world.add(f"m{number:02}", model_spec(f"s3://models/{number}.onnx"))
+        world.now += 0.01
+    for _ in range(int(4 / STEP)):
+        world.step()
+    messages = [
+        next(c for c in m.status["conditions"] if c["type"] == "Converted")
+        for m in world.models.values()
+    ]
+    assert [m["reason"] for m in messages] == ["Converting"] + ["ConversionQueued"] * 13
+    assert messages[2]["message"] == (
+        "Waits at position 2 for a free slot; conversions that run (at most 1): m00. "
+        "Before it: m01."
+    )
+    assert messages[13]["message"] == (
+        "Waits for a free slot: more than 10 conversions come first."
+    )
+
+
+def test_a_pending_job_says_what_it_waits_for() -> None:
+    world = World(pool_spec())
+    world.add("intent", model_spec())
+    world.step()
+    (job,) = world.jobs.values()
+    reason = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu."
+    world.jobs[job.name] = replace(job, state=JobState.PENDING, waiting=reason)
+    status = next(
+        a.status for a in plan(world.snapshot()).actions if isinstance(a, ApplyModelStatus)
+    )
+    assert status["conditions"][1]["message"] == f"Job {job.name} waits to start: {reason}"
+
+
+def test_a_job_without_an_answer_is_tried_again_later() -> None:
+    world = World(pool_spec())
+    world.add("intent", model_spec())
+    world.step()
+    (job,) = world.jobs.values()
+    assert job.kind is JobKind.INTAKE
+    world.jobs[job.name] = replace(job, state=JobState.SUCCEEDED, finished=world.now, result=None)
+    result = plan(world.snapshot())
+    status = next(a.status for a in result.actions if isinstance(a, ApplyModelStatus))
+    assert status["conversion"]["failure"]["reason"] == "ResultMissing"
+    assert status["conditions"][1]["reason"] == "Retrying"
+    assert result.requeue_after == pytest.approx(10.0)
+
+
+def test_the_queue_delay_in_the_status_is_the_one_that_is_set() -> None:
+    from tightship.api.v1alpha1 import DynamicBatching  # noqa: PLC0415
+
+    world = World(
+        replace(pool_spec(), slo_classes={"Interactive": LatencyObjective(target=0.0063)})
+    )
+    world.add("intent", model_spec(dynamic_batching=DynamicBatching(max_queue_delay=0.005)))
+    world.settle()
+    serving = world.models["intent"].status["serving"]
+    assert serving["maxQueueDelay"] == "1ms"
+    assert serving["reason"].startswith("maxQueueDelay 5ms is cut")
+    (pod,) = world.pods.values()
+    assert pod.serves["intent"].config.max_queue_delay_us == pytest.approx(1000, abs=1)
+    assert world.now > START
