@@ -36,8 +36,8 @@ class ServingConfig:
 class ModelAssignment:
     """One model that a server is to hold.
 
-    `key` names the artifact's folder `sha256/KEY/DIGEST/` in the store, `digest` is the sha256 (hex) of
-    its manifest.json and so fixes every byte; `memory` is the measured need in bytes.
+    The artifact's folder in the store is `sha256/KEY/DIGEST/`: `digest` is the sha256 (hex) of its
+    manifest.json and so fixes every byte. `memory` is the measured need in bytes.
     """
 
     name: str
