@@ -31,6 +31,7 @@ class Mimic:
         self._namespace = namespace
         self._address = address
         self.jobs_succeed = True
+        self._working = True
         self._numbers = 0
         self._session: aiohttp.ClientSession | None = None
         self._slices: dict[str, tuple[tuple[str, str], ...]] = {}
@@ -45,10 +46,8 @@ class Mimic:
             try:
                 yield self
             finally:
-                task.cancel()
-                await asyncio.wait({task})
-        if not task.cancelled():
-            task.result()
+                self._working = False
+                await task
 
     async def items(self, kind: str) -> list[Object]:
         """All objects of a kind, such as `apps/v1/deployments`."""
@@ -75,7 +74,7 @@ class Mimic:
             return value
 
     async def _work(self) -> None:
-        while True:
+        while self._working:
             pods = await self.items("v1/pods")
             for deployment in await self.items("apps/v1/deployments"):
                 await self._pods(deployment, pods)

@@ -16,7 +16,12 @@ POOL, OTHER = ("ns", "shared"), ("ns", "spare")
 
 
 def thing(
-    name: str, version: int, *, uid: str | None = None, pool: str | None = "shared", **more: Any  # noqa: ANN401
+    name: str,
+    version: int,
+    *,
+    uid: str | None = None,
+    pool: str | None = "shared",
+    **more: Any,  # noqa: ANN401
 ) -> dict[str, Any]:
     labels = {"tightship.dev/pool": pool} if pool else {}
     metadata = {
@@ -80,14 +85,14 @@ def test_a_model_that_moves_concerns_both_pools() -> None:
 def test_a_job_concerns_the_pools_of_its_owners() -> None:
     store = Store()
     store.put(OPTIMIZED_MODELS, model("a", 1, pool="spare"))
-    owners = {"metadata": {"ownerReferences": [{"uid": "uid-a"}]}}
+    owners: dict[str, Any] = {"metadata": {"ownerReferences": [{"uid": "uid-a"}]}}
     assert store.put(JOBS, thing("j", 2, **owners)) == {POOL, OTHER}
     assert [e.name for e in store.of_pool(JOBS, OTHER)] == ["j"]
 
 
 def test_objects_are_found_by_owner() -> None:
     store = Store()
-    owners = {"metadata": {"ownerReferences": [{"uid": "job"}]}}
+    owners: dict[str, Any] = {"metadata": {"ownerReferences": [{"uid": "job"}]}}
     store.put(PODS, thing("p", 1, **owners))
     assert [e.name for e in store.owned_by(PODS, "job")] == ["p"]
     store.remove(PODS, thing("p", 2, **owners))
