@@ -41,7 +41,6 @@ def cluster(bare_cluster: Cluster) -> Cluster:
 def workspace(cluster: Cluster) -> Iterator[Workspace]:
     """An empty namespace with a pool of one server."""
     made = Workspace(cluster, f"e2e-{next(_numbers)}")
-    made.delete()
     made.create()
     yield made
     made.delete()

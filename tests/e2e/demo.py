@@ -55,7 +55,6 @@ class Demo:
             bucket.upload(examples.files(), "examples")
             store.restore(bucket)
         self.say("a namespace with one ServingPool and three OptimizedModels")
-        workspace.delete()
         workspace.create()
         for name in examples.NAMES:
             workspace.apply_model(name, name)

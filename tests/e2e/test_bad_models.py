@@ -32,7 +32,6 @@ def applied(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         folder.joinpath(case.name).mkdir()
         case.write(folder / case.name)
     workspace = Workspace(cluster, "e2e-bad-models")
-    workspace.delete()
     workspace.create()
     with store.bucket(cluster.kubectl) as bucket:
         bucket.upload(folder, "hostile")
@@ -74,7 +73,6 @@ def test_a_source_that_the_credentials_do_not_open(applied: Workspace) -> None:
 
 def test_a_source_above_the_pools_limit(cluster: Cluster) -> None:
     workspace = Workspace(cluster, "e2e-too-large")
-    workspace.delete()
     workspace.create(converter={"maxSourceSize": "8Mi"})
     try:
         workspace.apply_model("minilm", "minilm")

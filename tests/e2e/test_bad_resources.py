@@ -19,7 +19,6 @@ _GOOD = "good"
 def applied(cluster: Cluster) -> Iterator[Workspace]:
     """One good model, served, and then all bad ones at once beside it."""
     workspace = Workspace(cluster, "e2e-bad-resources")
-    workspace.delete()
     workspace.create()
     workspace.apply_model(_GOOD)
     workspace.wait_ready(_GOOD)

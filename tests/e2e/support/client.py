@@ -108,13 +108,13 @@ class Client:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=self._kubectl.environment(),
         )  # fmt: skip
-        try:
-            assert process.stderr is not None
-            process.stderr.readline()
-            yield Load(process)
-        finally:
-            process.kill()
-            process.wait()
+        with process:
+            try:
+                assert process.stderr is not None
+                process.stderr.readline()
+                yield Load(process)
+            finally:
+                process.kill()
 
     def _exec(self, *arguments: str, stdin: bytes | None = None) -> str:
         where = ["exec", "-i", "-n", self.namespace, NAME, "--", "python3"]

@@ -41,7 +41,6 @@ class Scene:
 def scene(cluster: Cluster, namespace: str) -> Iterator[Scene]:
     """A scene in a namespace of its own, removed at the end."""
     workspace = Workspace(cluster, namespace)
-    workspace.delete()
     workspace.create(minServers=2, maxServers=3)
     try:
         workspace.apply_model(ONE, _EXAMPLE)

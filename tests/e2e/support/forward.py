@@ -25,17 +25,19 @@ def forwarded(kubectl: Kubectl, target: str, namespace: str, port: int) -> Itera
     )  # fmt: skip
     timer = threading.Timer(_START_SECONDS, process.kill)
     timer.start()
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline()
-        timer.cancel()
-        found = re.search(r"127\.0\.0\.1:\d+", said)
-        if not found:
-            raise CommandError(f"port-forward {target}: {said.strip() or 'no answer'}")
-        drain = threading.Thread(target=process.stdout.read, daemon=True)
-        drain.start()
-        yield found.group()
-    finally:
-        timer.cancel()
-        process.kill()
-        process.wait()
+    with process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            timer.cancel()
+            found = re.search(r"127\.0\.0\.1:\d+", said)
+            if not found:
+                raise CommandError(f"port-forward {target}: {said.strip() or 'no answer'}")
+            drain = threading.Thread(target=process.stdout.read)
+            drain.start()
+            yield found.group()
+            process.kill()
+            drain.join()
+        finally:
+            timer.cancel()
+            process.kill()

@@ -41,7 +41,6 @@ class RestlessError(AssertionError):
 def ten_models(cluster: Cluster, namespace: str) -> Iterator[Quiet]:
     """Ten models served from one artifact, in a namespace of their own."""
     workspace = Workspace(cluster, namespace)
-    workspace.delete()
     workspace.create()
     names = [f"digits-{number}" for number in range(_MODELS)]
     try:

@@ -12,7 +12,7 @@ from tests.e2e.support.kubectl import Kubectl, Object
 POOL = "shared"
 CONVERSION_SECONDS = 900.0  # the largest example on two busy cores
 SERVING_SECONDS = 180.0
-_STARTED_SECONDS = 120.0
+_GONE_SECONDS = 180.0
 _MODELS = "optimizedmodels"
 _POOLS = "servingpools"
 
@@ -30,10 +30,12 @@ class Workspace:
         return self.cluster.kubectl
 
     def create(self, **pool: object) -> None:
-        """The namespace, its Secret for the store, and the pool of examples/pool.yaml.
+        """The namespace anew, its Secret for the store, and the pool of examples/pool.yaml.
 
         `pool` replaces fields of the pool's spec, merged field by field.
         """
+        gone = ("--ignore-not-found", f"--timeout={_GONE_SECONDS:g}s")
+        self.kubectl("delete", "namespace", self.namespace, *gone)
         metadata = {
             "name": self.namespace,
             "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
@@ -59,8 +61,8 @@ class Workspace:
         self.kubectl.apply(pool)
 
     def delete(self) -> None:
-        """The namespace and everything in it; returns when it is gone."""
-        self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--timeout=180s")
+        """The namespace and everything in it, which goes in its own time."""
+        self.kubectl("delete", "namespace", self.namespace, "--ignore-not-found", "--wait=false")
 
     def apply_model(self, name: str, example: str = "digits", **spec: object) -> None:
         """An example's resource under another name, `spec` merged over it."""
