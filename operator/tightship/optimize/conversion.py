@@ -18,7 +18,7 @@ from tightship.optimize.folders import Folders
 from tightship.optimize.intake import Intake
 from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.selection import Ranking
-from tightship.optimize.techniques import Facts
+from tightship.optimize.techniques import Facts, Recipe
 from tightship.optimize.timing import Timings
 from tightship.optimize.workshop import Workshop
 
@@ -123,14 +123,24 @@ def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress:
         recipe = candidate.recipe
         if recipe is None or not candidate.alive:
             continue
+        reason = _needless(conversion, recipe)
         if time.monotonic() > end:
-            spent = f"the conversion had already taken {budget.total_seconds:g} s"
-            candidate.refuse(Status.INELIGIBLE, spent)
+            reason = f"the conversion had already taken {budget.total_seconds:g} s"
+        if reason:
+            candidate.refuse(Status.INELIGIBLE, reason)
             continue
         with conversion.stage(candidate.id, progress):
             workshop.build(candidate, recipe)
             if candidate.alive:
                 workshop.evaluate(candidate)
+
+
+def _needless(conversion: Conversion, recipe: Recipe) -> str:
+    """Why a candidate that builds on another one is not worth building; empty when it is."""
+    if recipe.after is None:
+        return ""
+    before = _named(conversion, recipe.after)
+    return "" if before.alive else f"{before.id} alone is refused already: {before.reason}"
 
 
 def _facts(request: JobRequest, intake: Intake) -> Facts:

@@ -169,7 +169,10 @@ def test_magika_survives_where_default_quantization_breaks_it(
 ) -> None:
     if converted.name != "magika":
         pytest.skip("one model is enough")
-    assert default_int8_accuracy(examples.files() / "magika", tmp_path) < 0.6
+    lost = converted.summary.metric_before - default_int8_accuracy(
+        examples.files() / "magika", tmp_path
+    )
+    assert lost > 3 * converted.summary.gate_max_drop
     ours = converted.candidate("static-int8")
     assert ours["gate"]["passes"]
     assert ours["gate"]["after"] > 0.96
@@ -191,5 +194,6 @@ def default_int8_accuracy(files: Path, scratch: Path) -> float:
     target = scratch / "default.onnx"
     quantization.quantize_static(str(files / "model.onnx"), str(target), Reader())
     session = InferenceSession(str(target), providers=["CPUExecutionProvider"])
-    (scores,) = session.run(None, {"bytes": labelled["bytes"][::4]})
-    return float((scores.argmax(axis=1) == labelled["labels"][::4]).mean())
+    rows = labelled["bytes"]
+    parts = [session.run(None, {"bytes": rows[i : i + 16]})[0] for i in range(0, len(rows), 16)]
+    return float((np.concatenate(parts).argmax(axis=1) == labelled["labels"]).mean())

@@ -66,12 +66,17 @@ class Pass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A candidate to build. `slow` is the known cause when it turns out to bring no speed."""
+    """A candidate to build.
+
+    `slow` is the known cause when it turns out to bring no speed. `after` names a candidate that
+    must have passed before this one is worth building.
+    """
 
     id: str
     technique: str
     passes: tuple[Pass, ...]
     slow: str = ""
+    after: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ _AXES_MIN = 2
 
 
 def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
-    """Pruned alone, and pruned then quantized where the model can be quantized."""
+    """Pruned alone; and pruned then quantized, which is worth trying only after the former."""
     name = f"prune-{facts.sparsity:.0%}".rstrip("%")
     reason = _refusal(facts)
     if reason:
@@ -42,7 +42,8 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
         if quantizer.refusal(facts) is None:
             both = (zeros, quantizer.step(facts))
             full = f"{name}+{quantizer.ID}"
-            return [*found, Recipe(id=full, technique=technique, passes=both, slow=_SLOW)]
+            combined = Recipe(id=full, technique=technique, passes=both, slow=_SLOW, after=name)
+            return [*found, combined]
     why = static_int8.refusal(facts) or "it cannot be quantized"
     return [*found, Ineligible(id=f"{name}+{static_int8.ID}", technique=technique, reason=why)]
 
