@@ -205,6 +205,9 @@ class World:
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
         self.bad_digests: set[str] = set()  # versions that Triton cannot load
         self.floor: dict[str, int] = {}
+        self.far_floor: dict[str, int] = {}
+        self.disturbed: dict[str, float] = {}  # when a fault last changed a model's endpoints
+        self.history: dict[tuple[str, str], list[tuple[float, bool]]] = {}
         self.allow_gap = False
         self.restarts = False  # the operator restarts, now and then and at every kind of moment
         self.steps = 0
@@ -228,10 +231,12 @@ class World:
         self.models[name] = replace(model, spec=spec, generation=model.generation + 1)
         if isinstance(spec, OptimizedModelSpec) and name in self.floor:
             self.floor[name] = min(self.floor[name], spec.serving.replicas)
+            self.far_floor[name] = min(self.far_floor.get(name, 0), spec.serving.replicas)
 
     def delete(self, name: str) -> None:
         uid = self.models.pop(name).uid
         self.floor.pop(name, None)
+        self.far_floor.pop(name, None)
         for job in list(self.jobs.values()):
             rest = job.owners - {uid}
             if not rest:
@@ -275,6 +280,7 @@ class World:
         for pair in list(self.endpoints):
             if pair[1] == server:
                 self.excused.add(pair)
+                self.disturbed[pair[0]] = self.now
         self.floor = {m: min(f, self.answering(m)) for m, f in self.floor.items()}
 
     # What the operator sees
@@ -617,14 +623,16 @@ class World:
                 if old is None and not ready:
                     continue
                 if old is None or old.ready != ready:
+                    self.history.setdefault((model, pod.name), []).append((self.now, ready))
                     since = self.now
                     self.endpoints[model, pod.name] = Endpoint(
                         model=model, server=pod.name, ready=ready, since=since
                     )
                     if not ready:
                         self.left[model, pod.name] = self.now
-                    else:
+                    elif (model, pod.name) in self.excused:
                         self.excused.discard((model, pod.name))
+                        self.disturbed[model] = self.now
         for pair in [p for p in self.endpoints if p[1] not in self.pods]:
             del self.endpoints[pair]
 
@@ -636,6 +644,16 @@ class World:
             for (name, _), e in self.endpoints.items()
             if name == model
         )
+
+    def answering_far(self, model: str) -> int:
+        """Copies that answer clients on a node whose rules are `CLIENT_LAG` behind the slices."""
+        then = self.now - CLIENT_LAG
+        found = 0
+        for (name, server), changes in self.history.items():
+            known = [ready for at, ready in changes if at <= then]
+            if name == model and known and known[-1]:
+                found += server in self.pods and model in self.pods[server].serves
+        return found
 
     def check(self) -> None:
         for pod in self.pods.values():
@@ -669,6 +687,14 @@ class World:
             least = self.floor.get(name, 0) - (1 if self.allow_gap else 0)
             assert now >= min(least, wanted), f"{name}: {now} copies answer, {least} did before"
             self.floor[name] = min(wanted, max(self.floor.get(name, 0), now))
+            if self.now - self.disturbed.get(name, 0) <= CLIENT_LAG + STEP or any(
+                model == name for model, _ in self.excused
+            ):
+                self.far_floor[name] = 0  # far nodes are still learning of the fault
+                continue
+            far, least = self.answering_far(name), self.far_floor.get(name, 0) - self.allow_gap
+            assert far >= min(least, wanted), f"{name}: {far} copies answer a far node, not {least}"
+            self.far_floor[name] = min(wanted, max(self.far_floor.get(name, 0), far))
 
     def _check_jobs(self) -> None:
         assert self.pool is not None
