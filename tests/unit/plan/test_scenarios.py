@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from tests.unit.plan.world import MIB, World, model_spec, pool_spec
 
 from tightship.api.failures import Failure
 from tightship.api.v1alpha1 import UpdateStrategy
+from tightship.plan.actions import ApplyModelStatus, ApplyPoolStatus
 from tightship.plan.snapshot import InvalidSpec
 
 if TYPE_CHECKING:
@@ -350,11 +354,38 @@ STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
 }
 
 
+CRDS = Path(__file__).parents[3] / "crds"
+
+
+def strict(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema, refusing what the API server would only prune."""
+    if "properties" in schema:
+        schema.setdefault("additionalProperties", False)
+    for part in [*schema.get("properties", {}).values(), schema.get("items")]:
+        if part:
+            strict(part)
+    return schema
+
+
+@pytest.fixture(scope="module")
+def schemas() -> dict[type, Draft202012Validator]:
+    found: dict[type, Draft202012Validator] = {}
+    for action, plural in (
+        (ApplyModelStatus, "optimizedmodels"),
+        (ApplyPoolStatus, "servingpools"),
+    ):
+        crd = yaml.safe_load((CRDS / f"{plural}.yaml").read_text())
+        schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+        found[action] = Draft202012Validator(strict(schema["properties"]["status"]))
+    return found
+
+
 @pytest.mark.parametrize("restarts", [False, True], ids=["steady", "restarting"])
 @pytest.mark.parametrize("name", STORIES)
-def test_story(name: str, *, restarts: bool) -> None:
+def test_story(name: str, schemas: dict[type, Draft202012Validator], *, restarts: bool) -> None:
     story, pool = STORIES[name]
     world = World(pool_spec(**pool))
+    world.schemas = schemas
     world.restarts = restarts
     world.allow_gap = pool.get("strategy") is UpdateStrategy.DRAIN
     story(world)

@@ -67,7 +67,7 @@ from tightship.plan.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 MIB = 2**20
 STEP = 0.5
@@ -209,6 +209,7 @@ class World:
         self.disturbed: dict[str, float] = {}  # when a fault last changed a model's endpoints
         self.history: dict[tuple[str, str], list[tuple[float, bool]]] = {}
         self.allow_gap = False
+        self.schemas: Mapping[type, Any] = {}  # validators of statuses, by action
         self.restarts = False  # the operator restarts, now and then and at every kind of moment
         self.steps = 0
         self.requeue: float | None = None
@@ -416,6 +417,8 @@ class World:
 
     def apply(self, action: Action) -> None:  # noqa: C901, PLR0912 (one case for each action)
         self.writes[type(action).__name__] += 1
+        if isinstance(action, ApplyModelStatus | ApplyPoolStatus) and type(action) in self.schemas:
+            self.schemas[type(action)].validate(action.status)
         match action:
             case EnsureAgentSecret():
                 self.secret = self.now + 365 * 86400
