@@ -25,14 +25,18 @@ from tightship.storage import (
     Download,
     HostPolicy,
     Limits,
+    Scheme,
     Storage,
     StorageError,
+    bucket_url,
+    parse_uri,
     run,
 )
 
 LOG = logging.getLogger(__name__)
 TRITON = TritonAddress(f"127.0.0.1:{HTTP_PORT}", f"127.0.0.1:{METRICS_PORT}")
 ALLOW_FILE_VARIABLE = "TIGHTSHIP_ALLOW_FILE"  # development and tests: file:// addresses
+_STORE_SECRETS = ("store", "store-write")
 _NO_SPACE = 28  # errno
 
 
@@ -100,14 +104,26 @@ def _tell(found: dict[str, Any] | Failure, log: Path) -> None:
 
 
 def _access(folders: Folders, request: JobRequest, use: str) -> Access:
-    secret = folders.secrets / use
     claims = folders.claims.iterdir() if folders.claims.is_dir() else ()
     return Access(
-        hosts=HostPolicy.of(*request.allowed_hosts),
-        credentials=Credentials.from_folder(secret) if secret.is_dir() else Credentials(),
+        hosts=HostPolicy.of(*request.allowed_hosts, *_store_hosts(folders, request)),
+        credentials=Credentials.from_folder(folders.secrets / use),
         claims={folder.name: folder for folder in claims},
         allow_file=os.environ.get(ALLOW_FILE_VARIABLE) == "1",
     )
+
+
+def _store_hosts(folders: Folders, request: JobRequest) -> list[str]:
+    """The store's own host, which is always allowed; known where its Secret is mounted."""
+    uri = parse_uri(request.store_uri)
+    if uri.scheme is Scheme.HTTPS:
+        return [uri.authority]
+    if uri.scheme is not Scheme.S3:
+        return []
+    mounted = [use for use in _STORE_SECRETS if (folders.secrets / use).is_dir()]
+    settings = [Credentials.from_folder(folders.secrets / use).s3 for use in mounted]
+    urls = [bucket_url(each, uri.authority) for each in settings]
+    return [url.host_port_subcomponent for url in urls if url.host_port_subcomponent]
 
 
 def _store(request: JobRequest) -> str:
