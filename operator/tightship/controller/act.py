@@ -75,7 +75,7 @@ class Hands:
 
 
 class Executor:
-    """Carries out actions in their order; equal kinds that follow each other go at once."""
+    """Carries out actions in their order; those of a stage that follow each other go at once."""
 
     def __init__(self, hands: Hands) -> None:
         self._do = hands
@@ -96,22 +96,27 @@ class Executor:
         }
 
     async def carry_out(self, pool: PoolKey, wanted: Sequence[Action]) -> list[Result]:
-        """Carry out a plan; stops early where the API server is gone or leadership is lost."""
+        """Carry out a plan; what became of all actions that were not fulfilled before.
+
+        It stops early where the API server is gone or leadership is lost.
+        """
         results: list[Result] = []
-        seen: set[Hashable] = set()
-        for _, group in itertools.groupby(wanted, key=type):
-            members = list(group)
-            seen.update(_key(action) for action in members)
-            results += await asyncio.gather(*(self._attempt(pool, action) for action in members))
-            if any(isinstance(r.error, UnavailableError | NotLeaderError) for r in results):
+        for _, group in itertools.groupby(wanted, key=_stage):
+            open_ = [action for action in group if not self._fulfilled(pool, action)]
+            done = await asyncio.gather(*(self._attempt(pool, action) for action in open_))
+            results += done
+            if any(isinstance(r.error, UnavailableError | NotLeaderError) for r in done):
                 return results
-        self._do.memory.keep(pool, seen)
+        self._do.memory.keep(pool, {_key(action) for action in wanted})
         return results
 
+    def _fulfilled(self, pool: PoolKey, action: Action) -> bool:
+        if not self._do.memory.fulfilled(pool, _key(action), action):
+            return False
+        self._do.telemetry.skipped.labels(type(action).__name__).inc()
+        return True
+
     async def _attempt(self, pool: PoolKey, action: Action) -> Result:
-        if self._do.memory.fulfilled(pool, _key(action), action):
-            self._do.telemetry.skipped.labels(type(action).__name__).inc()
-            return Result(action, Outcome.UNCHANGED)
         try:
             async with self._slots:
                 outcome = await self._steps[type(action)](pool, action)
@@ -285,7 +290,23 @@ class Executor:
         self._do.memory.remember(pool, _key(action), action, references)
 
 
-_NAMED_BY = ("model", "server", "name")
+_SUBJECTS: dict[type, str] = {
+    actions.EnsureAgentSecret: "pool",
+    actions.ApplyServers: "pool",
+    actions.ApplyModelService: "model",
+    actions.DeleteJob: "name",
+    actions.PutAssignment: "server",
+    actions.RouteServer: "server",
+    actions.MarkServer: "server",
+    actions.ApplyModelStatus: "model",
+    actions.ApplyPoolStatus: "pool",
+}
+_TELLING = (actions.ApplyModelStatus, actions.ApplyPoolStatus, actions.RecordEvent)
+
+
+def _stage(action: Action) -> type:
+    """Actions of one stage do not depend on each other."""
+    return actions.RecordEvent if isinstance(action, _TELLING) else type(action)
 
 
 def _key(action: Action) -> Hashable:
@@ -294,14 +315,16 @@ def _key(action: Action) -> Hashable:
 
 
 def _subject(action: Action) -> str:
+    field = _SUBJECTS.get(type(action))
+    if field:
+        return str(getattr(action, field))
     if isinstance(action, actions.ApplyIntakeJob):
         return names.intake_job_name(action.inputs)
     if isinstance(action, actions.ApplyConvertJob):
         return names.convert_job_name(action.key)
     if isinstance(action, actions.RecordEvent):
         return action.regarding.name
-    found = next((getattr(action, name) for name in _NAMED_BY if hasattr(action, name)), None)
-    return str(found if found is not None else getattr(action, "pool", ""))
+    raise TypeError(f"an action without a subject: {type(action).__name__}")
 
 
 def _about(action: Action) -> dict[str, str]:

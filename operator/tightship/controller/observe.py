@@ -196,6 +196,7 @@ def _model_fact(entry: Entry) -> ModelFact:
         status=entry.value.get("status") or {},
         deleting="deletionTimestamp" in metadata,
         paused=_paused(entry),
+        retry=entry.annotations.get(names.RETRY_ANNOTATION, "")[: names.RETRY_MAX],
         resource_version=entry.version,
     )
 

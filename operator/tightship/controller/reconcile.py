@@ -10,7 +10,7 @@ from tightship.kube.apply import Outcome
 from tightship.kube.queue import WorkError
 from tightship.kube.resources import OPTIMIZED_MODELS, SERVING_POOLS
 from tightship.kube.store import PoolKey
-from tightship.plan.actions import Plan
+from tightship.plan.actions import ApplyModelStatus, Plan
 from tightship.plan.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class Reconciler:
         self._do = hands
         self._decide = decide
         self._executor = Executor(hands)
+        self._measured: dict[PoolKey, int] = {}
 
     async def reconcile(self, pool: PoolKey) -> float | None:
         """One pass; the seconds after which the plan wants to be asked again.
@@ -42,7 +43,7 @@ class Reconciler:
             plan = self._decide(snapshot)
             self._do.telemetry.plan_seconds.observe(time.perf_counter() - began)
             results = await self._executor.carry_out(pool, plan.actions)
-            self._measure(pool, snapshot)
+            self._measure(pool, snapshot, results)
             _raise_failures(results)
             return _again(plan, snapshot, results)
 
@@ -67,13 +68,15 @@ class Reconciler:
         self._do.certificates.forget(pool)
         self._do.memory.keep(pool, ())
         self._do.telemetry.forget(pool)
+        self._measured.pop(pool, None)
 
-    def _measure(self, pool: PoolKey, snapshot: Snapshot) -> None:
-        statuses = [
-            entry.value.get("status") or {}
-            for entry in self._do.store.of_pool(OPTIMIZED_MODELS, pool)
-        ]
-        self._do.telemetry.count_models(pool, statuses)
+    def _measure(self, pool: PoolKey, snapshot: Snapshot, results: Sequence[Result]) -> None:
+        told = any(isinstance(result.action, ApplyModelStatus) for result in results)
+        if told or self._measured.get(pool) != len(snapshot.models):
+            self._measured[pool] = len(snapshot.models)
+            models = self._do.store.of_pool(OPTIMIZED_MODELS, pool)
+            statuses = [entry.value.get("status") or {} for entry in models]
+            self._do.telemetry.count_models(pool, statuses)
         reachable = sum(1 for s in snapshot.servers if s.agent and s.agent_error is None)
         self._do.telemetry.count_agents(pool, reachable, len(snapshot.servers) - reachable)
         self._do.telemetry.events_dropped.set(self._do.events.dropped)

@@ -31,7 +31,7 @@ Reference = tuple[Resource, str, str]
 class _Fulfilled:
     wish: object
     references: tuple[Reference, ...]
-    versions: tuple[str, ...]
+    entries: tuple[Entry | None, ...]
 
 
 class Memory:
@@ -49,15 +49,19 @@ class Memory:
         last = self._known.get(pool, {}).get(key)
         if last is None or (last.wish is not wish and last.wish != wish):
             return False
-        return last.versions == self._versions(last.references)
+        # A stored version is one entry: another version is another one.
+        return all(
+            self._store.get(*reference) is entry
+            for reference, entry in zip(last.references, last.entries, strict=True)
+        )
 
     def remember(
         self, pool: PoolKey, key: Hashable, wish: object, references: Collection[Reference]
     ) -> None:
         """The wish is fulfilled by these objects as they are stored now."""
         kept = tuple(references)
-        fulfilled = _Fulfilled(wish, kept, self._versions(kept))
-        self._known.setdefault(pool, {})[key] = fulfilled
+        entries = tuple(self._store.get(*reference) for reference in kept)
+        self._known.setdefault(pool, {})[key] = _Fulfilled(wish, kept, entries)
 
     def keep(self, pool: PoolKey, keys: Collection[Hashable]) -> None:
         """Forget all of a pool's wishes but these."""
@@ -66,10 +70,6 @@ class Memory:
             del known[key]
         if not known:
             self._known.pop(pool, None)
-
-    def _versions(self, references: Collection[Reference]) -> tuple[str, ...]:
-        entries = [self._store.get(*reference) for reference in references]
-        return tuple(f"{entry.uid}/{entry.version}" if entry else "" for entry in entries)
 
 
 class Applier:

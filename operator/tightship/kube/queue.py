@@ -27,7 +27,7 @@ class Queue(Generic[K]):
     that a burst of events becomes one piece of work.
     """
 
-    def __init__(self, *, rest: float = 0.05, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(self, *, rest: float = 0.02, jitter: Callable[[], float] = random.random) -> None:
         self._rest = rest
         self._jitter = jitter
         self._ready: deque[K] = deque()
