@@ -21,6 +21,8 @@ ROUTED = "routed"
 
 APPLIED_ANNOTATION = f"{GROUP}/applied"
 PAUSED_ANNOTATION = f"{GROUP}/paused"
+RETRY_ANNOTATION = f"{GROUP}/retry"  # a new value asks for a failed conversion to be tried again
+RETRY_MAX = 63  # characters of its value that count
 DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 PLACED_GATE = f"{GROUP}/placed"
 

@@ -120,7 +120,7 @@ class _Planner:
             return
         self._outcomes[model.name] = Outcome(
             condition=units.converted(*found),
-            conversion=_progress(name, key, intake),
+            conversion=_progress(name, key, intake, model.retry),
             artifact=found[0],
             optimization=found[1],
         )
@@ -170,6 +170,8 @@ class _Planner:
         """Says what a failure means for its users; True when the work may be queued (again)."""
         if work.failure is None:
             return True
+        if work.asked:
+            return self._again(work)
         if not work.failure.retryable or work.attempts > self._pool.converter.retries:
             self._tell(work, units.failed(work))
             return False
@@ -182,6 +184,16 @@ class _Planner:
         else:
             reason = f"attempt {work.attempts} failed; the next one takes its name"
             self._actions.append(DeleteJob(name=work.job.name, uid=work.job.uid, reason=reason))
+        return False
+
+    def _again(self, work: Work) -> bool:
+        """A user asked for another try: the failed Job goes, then the work counts as new."""
+        if work.job is None:
+            units.forget(work)
+            return True
+        self._tell(work, units.failed(work))
+        reason = f"{work.label}: another try was asked for, and takes its name"
+        self._actions.append(DeleteJob(name=work.job.name, uid=work.job.uid, reason=reason))
         return False
 
     def _queue(self, waiting: list[Work], active: list[Work]) -> None:
@@ -236,9 +248,12 @@ class _Planner:
         for model in work.users:
             name = self._identity.inputs_hash(spec_of(model))
             key = work.name if work.kind is JobKind.CONVERT else None
+            done = model.status.get("conversion") or {}
+            retry = done.get("retry", "") if work.asked else model.retry
+            progress = _progress(name, key, work.intake, retry)
             self._outcomes[model.name] = Outcome(
                 condition=condition,
-                conversion={**_progress(name, key, work.intake), **units.attempts_json(work)},
+                conversion={**progress, **units.attempts_json(work)},
                 artifact=model.status.get("artifact"),
                 optimization=model.status.get("optimization"),
             )
@@ -284,12 +299,15 @@ def _known(
     return intakes, artifacts
 
 
-def _progress(name: str, key: str | None, intake: IntakeResult | None) -> dict[str, Any]:
+def _progress(
+    name: str, key: str | None, intake: IntakeResult | None, retry: str
+) -> dict[str, Any]:
     parts = {
         "inputs": name,
         "key": key,
         "sourceDigest": intake.source_digest if intake else None,
         "calibrationDigest": intake.calibration_digest if intake else None,
         "evaluationDigest": intake.evaluation_digest if intake else None,
+        "retry": retry or None,
     }
     return {name: value for name, value in parts.items() if value is not None}

@@ -37,6 +37,7 @@ class ModelFact:
     status: Mapping[str, Any] = field(default_factory=dict)
     deleting: bool = False
     paused: bool = False
+    retry: str = ""  # a value that the status does not show yet asks for another try
     resource_version: str = ""
 
 

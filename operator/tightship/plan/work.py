@@ -35,6 +35,7 @@ class Work:
     failure: Failure | None = None
     failed_job: str | None = None  # uid of the Job that `failure` is from
     remembered: bool = True  # every user's status knows of `failure`
+    asked: bool = False  # a user has asked by annotation to forget `failure`
 
     @property
     def order(self) -> tuple[int, float, str]:
@@ -82,6 +83,13 @@ def recall(work: Work) -> None:
             work.attempts = int(done["attempts"])
             work.failure = Failure.from_json(failure)
             work.failed_job = failure.get("job")
+        if failure and model.retry and done.get("retry") != model.retry:
+            work.asked = True
+
+
+def forget(work: Work) -> None:
+    """Earlier attempts no longer count."""
+    work.attempts, work.failure, work.failed_job, work.asked = 0, None, None, False
 
 
 def learn(work: Work) -> None:
@@ -172,10 +180,11 @@ def waiting(work: Work, limit: int, taken: list[str], ahead: list[str]) -> Condi
 
 
 def failed(work: Work) -> Condition:
-    """It failed for good."""
+    """It failed, and is not tried again unless the spec changes or somebody asks."""
     failure = work.failure or Failure(reason=Reason.JOB_FAILED, message="")
     tried = f" Tried {work.attempts} times." if work.attempts > 1 else ""
-    return condition(ConditionStatus.FALSE, failure.reason, f"{failure.message}{tried}")
+    again = f" A new value of the annotation {names.RETRY_ANNOTATION} tries again."
+    return condition(ConditionStatus.FALSE, failure.reason, f"{failure.message}{tried}{again}")
 
 
 def retrying(work: Work, due: float, retries: int) -> Condition:

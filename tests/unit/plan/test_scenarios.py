@@ -84,6 +84,27 @@ def terminal_failure_is_remembered(world: World) -> None:
     assert world.ready("intent")
 
 
+def another_try_is_asked_for(step: str) -> Callable[[World], None]:
+    def story(world: World) -> None:
+        world.outcomes[f"{step}:{A}"] = [BROKEN, BROKEN]
+        world.add("intent", model_spec())
+        world.add("twin", model_spec())
+        world.settle()
+        failed = ("False", "InvalidModel")
+        assert world.condition("intent", "Converted") == failed
+        world.annotate("intent", "1")
+        world.settle()
+        assert world.condition("intent", "Converted") == failed
+        assert world.models["intent"].status["conversion"]["retry"] == "1"
+        world.annotate("intent", "2")
+        world.settle()
+        assert world.ready("intent")
+        assert world.ready("twin")
+        assert not world.outcomes[f"{step}:{A}"]
+
+    return story
+
+
 def new_version(replicas: int) -> Callable[[World], None]:
     def story(world: World) -> None:
         world.add("intent", model_spec(replicas=replicas))
@@ -320,6 +341,8 @@ STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     "failure then success": (failure_then_success, {}),
     "retries run out": (retries_run_out, {}),
     "terminal failure is remembered": (terminal_failure_is_remembered, {}),
+    "another try of an intake": (another_try_is_asked_for("intake"), {}),
+    "another try of a conversion": (another_try_is_asked_for("convert"), {}),
     "new version, one copy": (new_version(1), {}),
     "new version, two copies": (new_version(2), {"servers": (2, 2)}),
     "new version does not load": (new_version_does_not_load, {"servers": (2, 2)}),

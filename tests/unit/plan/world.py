@@ -234,6 +234,9 @@ class World:
             self.floor[name] = min(self.floor[name], spec.serving.replicas)
             self.far_floor[name] = min(self.far_floor.get(name, 0), spec.serving.replicas)
 
+    def annotate(self, name: str, retry: str) -> None:
+        self.models[name] = replace(self.models[name], retry=retry)
+
     def delete(self, name: str) -> None:
         uid = self.models.pop(name).uid
         self.floor.pop(name, None)
