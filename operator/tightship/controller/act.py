@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,8 @@ from tightship.plan.actions import Action, Owner
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 12
+_CHUNK = 48
+_TELL_SECONDS = 0.3
 
 
 class TakenError(Exception):
@@ -72,6 +75,7 @@ class Hands:
     observer: Observer
     strangers: Strangers
     telemetry: Telemetry
+    news: Callable[[PoolKey], int]  # counts what came in about a pool, our own writes apart
 
 
 class Executor:
@@ -95,19 +99,33 @@ class Executor:
             actions.RecordEvent: self._record_event,
         }
 
-    async def carry_out(self, pool: PoolKey, wanted: Sequence[Action]) -> list[Result]:
+    async def carry_out(self, pool: PoolKey, wanted: Sequence[Action], news: int) -> list[Result]:
         """Carry out a plan; what became of all actions that were not fulfilled before.
 
-        It stops early where the API server is gone or leadership is lost.
+        It stops early where the API server is gone or leadership is lost. Statuses and events stop
+        as well when they take long and something newer than `news` has come in: the next plan
+        would say something else in them.
         """
         results: list[Result] = []
-        for _, group in itertools.groupby(wanted, key=_stage):
+        for _, group in itertools.groupby(wanted, key=_stage_of):
             open_ = [action for action in group if not self._fulfilled(pool, action)]
-            done = await asyncio.gather(*(self._attempt(pool, action) for action in open_))
+            done = await self._stage(pool, open_, news)
             results += done
             if any(isinstance(r.error, UnavailableError | NotLeaderError) for r in done):
                 return results
         self._do.memory.keep(pool, {_key(action) for action in wanted})
+        return results
+
+    async def _stage(self, pool: PoolKey, members: list[Action], news: int) -> list[Result]:
+        """One stage; what does not merely tell is always carried out whole."""
+        results: list[Result] = []
+        began = time.monotonic()
+        for start in range(0, len(members), _CHUNK):
+            part = members[start : start + _CHUNK]
+            results += await asyncio.gather(*(self._attempt(pool, action) for action in part))
+            late = time.monotonic() - began > _TELL_SECONDS
+            if late and isinstance(part[0], _TELLING) and self._do.news(pool) > news:
+                break
         return results
 
     def _fulfilled(self, pool: PoolKey, action: Action) -> bool:
@@ -304,7 +322,7 @@ _SUBJECTS: dict[type, str] = {
 _TELLING = (actions.ApplyModelStatus, actions.ApplyPoolStatus, actions.RecordEvent)
 
 
-def _stage(action: Action) -> type:
+def _stage_of(action: Action) -> type:
     """Actions of one stage do not depend on each other."""
     return actions.RecordEvent if isinstance(action, _TELLING) else type(action)
 

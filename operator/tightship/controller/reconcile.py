@@ -38,11 +38,12 @@ class Reconciler:
             if not self._concerns(pool):
                 self._forget(pool)
                 return None
+            news = self._do.news(pool)
             snapshot = await self._observe(pool)
             began = time.perf_counter()
             plan = self._decide(snapshot)
             self._do.telemetry.plan_seconds.observe(time.perf_counter() - began)
-            results = await self._executor.carry_out(pool, plan.actions)
+            results = await self._executor.carry_out(pool, plan.actions, news)
             self._measure(pool, snapshot, results)
             _raise_failures(results)
             return _again(plan, snapshot, results)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from tightship.api import names
@@ -60,7 +61,8 @@ class Term:
             allowance=lease.allowance,
             record=telemetry.request,
         )
-        self._servers = Servers(self.queue.add, self._doubted, port=agent_port)
+        self._news: Counter[PoolKey] = Counter()
+        self._servers = Servers(self._told, self._doubted, port=agent_port)
         self._observer = Observer(self.store, self._servers.view)
         self._certificates = CertificateBook(self._client)
         self._reconciler = Reconciler(
@@ -75,6 +77,7 @@ class Term:
                 observer=self._observer,
                 strangers=Strangers(self._client, self.store),
                 telemetry=telemetry,
+                news=self._news.__getitem__,
             ),
             decide,
         )
@@ -106,11 +109,11 @@ class Term:
     def listed(self, scope: Scope, items: Sequence[Object]) -> None:
         """A part of a list has come."""
         for item in items:
-            self._enqueue(self.store.put(scope[0], item, listed=True))
+            self._tell(self.store.put(scope[0], item, listed=True))
 
     def complete(self, scope: Scope, uids: frozenset[str], version: str) -> None:
         """A list is complete: what it lacks was deleted unseen."""
-        self._enqueue(self.store.relisted(scope[0], scope[1], uids, version))
+        self._tell(self.store.relisted(scope[0], scope[1], uids, version))
         self._missing.discard(scope)
         if not self._missing and not self.synced.is_set():
             self._observer.watching_since = time.time()
@@ -120,9 +123,18 @@ class Term:
     def changed(self, resource: Resource, kind: str | None, value: Object) -> None:
         """A watch event has come."""
         if kind == "DELETED":
-            self._enqueue(self.store.remove(resource, value))
+            self._tell(self.store.remove(resource, value))
         else:
-            self._enqueue(self.store.put(resource, value))
+            self._tell(self.store.put(resource, value))
+
+    def _tell(self, pools: Collection[PoolKey]) -> None:
+        """Something came in about these pools."""
+        for pool in pools:
+            self._told(pool)
+
+    def _told(self, pool: PoolKey) -> None:
+        self._news[pool] += 1
+        self.queue.add(pool)
 
     def _enqueue(self, pools: Collection[PoolKey]) -> None:
         for pool in pools:
