@@ -10,13 +10,10 @@ import os, pathlib, signal, sys
 wanted = sys.argv[1]
 for entry in pathlib.Path("/proc").glob("[0-9]*"):
     try:
-        words = entry.joinpath("cmdline").read_bytes().split(b"\\0")
-        parent = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[1])
+        words = entry.joinpath("cmdline").read_bytes().decode().split("\\0")
     except OSError:
         continue
-    names = [os.path.basename(word).decode() for word in words[:3]]
-    supervised = parent > 1 and b"agent" in pathlib.Path(f"/proc/{parent}/cmdline").read_bytes()
-    triton, agent = names[0] == "tritonserver", b"agent" in words and supervised
+    triton, agent = words[0].endswith("tritonserver"), "tightship.agent.main" in words
     if triton if wanted == "triton" else agent:
         os.kill(int(entry.name), signal.SIGKILL)
         print("killed", entry.name)
