@@ -164,11 +164,10 @@ def test_a_second_job_for_the_same_key_ends_at_once(converted: Converted, tmp_pa
     assert pod.run("publish")["result"] == expected
 
 
+@pytest.mark.parametrize("converted", ["magika"], indirect=True)
 def test_magika_survives_where_default_quantization_breaks_it(
     converted: Converted, tmp_path: Path
 ) -> None:
-    if converted.name != "magika":
-        pytest.skip("one model is enough")
     lost = converted.summary.metric_before - default_int8_accuracy(
         examples.files() / "magika", tmp_path
     )
