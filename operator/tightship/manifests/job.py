@@ -90,8 +90,12 @@ class _Stages:
         ]
 
     def fetch(self, *, with_store: bool) -> Object:
-        """Downloads with the credentials of source and data, and asks the store for KEY."""
-        uses = ["source", "calibration", "evaluation", *(["store"] if with_store else [])]
+        """Downloads with the credentials of source and data; `with_store` it first asks for KEY.
+
+        The store's Secret is there in any case: it names the store's host, which sources may be on
+        without being listed.
+        """
+        uses = ["source", "calibration", "evaluation", "store"]
         uris = [*self._inputs, *([self._pool.store.uri] if with_store else [])]
         return self._stage("fetch", _TRANSFER, [*self._secret_mounts(uses), *_claim_mounts(uris)])
 
@@ -143,7 +147,7 @@ class _Stages:
 
     def volumes(self, stages: Iterable[str], *, publishes: bool) -> list[Object]:
         """Every volume that the stages mount."""
-        uses = [use for use in self._secrets if publishes or not use.startswith("store")]
+        uses = [use for use in self._secrets if publishes or use != "store-write"]
         uris = [*self._inputs, *([self._pool.store.uri] if publishes else [])]
         memory = self._pool.server.resources.memory
         shared = security.shared_memory("shared-memory", memory) if publishes else None

@@ -54,7 +54,7 @@ class Workspace:
                 "agentImage": images["operator"],
                 "drainPeriod": "5s",
             },
-            "converter": {"image": images["converter"], "allowedHosts": [store.HOST]},
+            "converter": {"image": images["converter"]},
         }
         pool["metadata"]["namespace"] = self.namespace
         pool["spec"] = merged(merged(pool["spec"], ours), spec)

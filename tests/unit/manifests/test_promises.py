@@ -76,7 +76,7 @@ def _requests(container: _Object) -> Iterator[job.JobRequest]:
 def test_each_container_has_the_credentials_that_it_needs_and_no_other() -> None:
     pods = _pods(*actions.FULL)
     data = {"source", "calibration", "evaluation"}
-    assert _secret_mounts(pods["intake"]) == {"fetch": data, "inspect": set()}
+    assert _secret_mounts(pods["intake"]) == {"fetch": data | {"store"}, "inspect": set()}
     assert _secret_mounts(pods["convert"]) == {
         "fetch": data | {"store"},
         "triton": set(),
