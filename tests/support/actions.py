@@ -1,5 +1,7 @@
 """Actions for tests of what they are rendered to: one pool with everything, one with nothing."""
 
+from dataclasses import replace
+
 from tests.support import documents
 
 from tightship.api.parse import parse_model, parse_pool
@@ -8,6 +10,7 @@ from tightship.plan.actions import (
     ApplyIntakeJob,
     ApplyModelService,
     ApplyServers,
+    ApplySweep,
     Owner,
 )
 
@@ -31,6 +34,14 @@ def servers(*, full: bool) -> ApplyServers:
         revision="3fa9c1d2e4",
         reason="2 servers are needed",
     )
+
+
+def sweep(*, full: bool) -> ApplySweep:
+    pool = FULL[1]
+    if not full:
+        pool = replace(MINIMAL[1], store=replace(MINIMAL[1].store, retention=3600.0))
+    keys = ("2b" * 32, "70" * 32) if full else ()
+    return ApplySweep(pool="shared", owner=POOL, spec=pool, keys=keys, reason="artifacts in use")
 
 
 def service() -> ApplyModelService:

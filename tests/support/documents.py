@@ -91,6 +91,7 @@ FULL_POOL: Document = {
         "uri": "pvc://artifacts/tightship",
         "secretRef": {"name": "store-read"},
         "writeSecretRef": {"name": "store-write"},
+        "retention": "168h",
     },
     "converter": {
         "image": "localhost:5000/converter:1",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 TERMINATION_MESSAGE_MAX = 4096  # bytes; the kubelet cuts what is longer
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 1
+UNUSED = "unused"  # beside KEY's manifest.json: since when nothing refers to this artifact
 REPORT_SCHEMA = 1
 PROFILE_SCHEMA = 1
 

@@ -19,6 +19,7 @@ DONE = f"{WORK}/done.json"  # summary of an artifact that the store already has:
 MODEL_REPOSITORY = f"{WORK}/models"  # of the Triton beside the converter
 SECRETS = "/secrets"  # SECRETS/{source,calibration,evaluation,store,store-write}: mounted Secrets
 PVC_ROOT = "/mnt/pvc"  # PVC_ROOT/CLAIM: mounted volume of a pvc:// URI
+SWEEP_KEYS = "/sweep/keys"  # KEYs in use, one a line: the mounted list of a clean-up
 TERMINATION_LOG = "/dev/termination-log"
 
 
@@ -82,6 +83,33 @@ class JobRequest:
             return cls(**{**raw, "allowed_hosts": tuple(raw["allowed_hosts"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a job request: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepRequest:
+    """What one clean-up of a store works on; `retention` is seconds, `limit` removals at most."""
+
+    store_uri: str
+    allowed_hosts: tuple[str, ...]
+    retention: float
+    limit: int
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> SweepRequest:
+        """Reads the wire form.
+
+        Raises:
+            ValueError: not JSON, or a field is missing or unknown.
+        """
+        raw = json.loads(text)
+        try:
+            return cls(**{**raw, "allowed_hosts": tuple(raw["allowed_hosts"])})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a request for a clean-up: {error}") from error
 
 
 def answer(result: dict[str, Any] | Failure) -> str:

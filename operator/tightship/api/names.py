@@ -11,7 +11,7 @@ SERVING_POOLS = "servingpools"
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "tightship"
-COMPONENT_LABEL = "app.kubernetes.io/component"  # server | intake | convert
+COMPONENT_LABEL = "app.kubernetes.io/component"  # server | intake | convert | sweep
 POOL_LABEL = f"{GROUP}/pool"
 MODEL_LABEL = f"{GROUP}/model"
 INPUTS_LABEL = f"{GROUP}/inputs"
@@ -51,6 +51,11 @@ def route_label(model: str) -> str:
 def servers_name(pool: str) -> str:
     """Name of the pool's Deployment, PodDisruptionBudget and NetworkPolicy."""
     return f"pool-{pool}"
+
+
+def sweep_name(pool: str) -> str:
+    """Name of the pool's clean-up of the store: its CronJob and its list of KEYs in use."""
+    return f"{servers_name(pool)}-sweep"
 
 
 def agent_secret_name(pool: str) -> str:

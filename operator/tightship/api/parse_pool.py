@@ -180,6 +180,7 @@ def _store(value: object, path: str) -> Store:
         uri=fields.required("uri", store_uri),
         secret=fields.optional("secretRef", secret_name, None),
         write_secret=fields.optional("writeSecretRef", secret_name, None),
+        retention=fields.optional("retention", duration("1h", "8760h"), None),
     )
     fields.end()
     return store

@@ -188,7 +188,8 @@ class Store:
 
     uri: str
     secret: str | None = None  # read: agents and the look-up before a conversion
-    write_secret: str | None = None  # write: publish alone; absent = `secret`
+    write_secret: str | None = None  # write: publish and the clean-up; absent = `secret`
+    retention: float | None = None  # seconds that an unused artifact stays; None: for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

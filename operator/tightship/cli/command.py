@@ -25,8 +25,11 @@ def _job(arguments: Sequence[str]) -> int | None:
     parser = argparse.ArgumentParser(
         prog="tightship job", description="Run one stage of a Job; it is told by its environment."
     )
-    parser.add_argument("stage", choices=("fetch", "inspect", "convert", "publish"))
-    return _call("tightship.optimize.job", parser.parse_args(arguments).stage)
+    parser.add_argument("stage", choices=("fetch", "inspect", "convert", "publish", "sweep"))
+    stage = parser.parse_args(arguments).stage
+    if stage == "sweep":
+        return _call("tightship.optimize.sweep")
+    return _call("tightship.optimize.job", stage)
 
 
 def _validate(arguments: Sequence[str]) -> int | None:
@@ -45,7 +48,7 @@ def _version(_: Sequence[str]) -> int:
 COMMANDS: dict[str, tuple[Run, str]] = {
     "run": (_controller, "run the operator"),
     "agent": (_agent, "run the agent beside a Triton server"),
-    "job": (_job, "run one stage of a conversion Job"),
+    "job": (_job, "run one stage of a conversion Job, or a clean-up of the store"),
     "optimize": (_optimize, "optimize a model on this machine"),
     "validate": (_validate, "check resources in YAML files"),
     "crds": (_crds, "write or delete the CRDs; the chart's hooks use it"),

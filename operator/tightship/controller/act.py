@@ -38,6 +38,7 @@ from tightship.kube.store import PoolKey, Store
 from tightship.manifests.job import convert_job, intake_job
 from tightship.manifests.server import server_objects
 from tightship.manifests.service import model_service
+from tightship.manifests.sweep import sweep_objects
 from tightship.plan import actions
 from tightship.plan.actions import Action, Owner
 
@@ -91,6 +92,8 @@ class Executor:
             actions.ApplyIntakeJob: self._apply_job,
             actions.ApplyConvertJob: self._apply_job,
             actions.DeleteJob: self._delete_job,
+            actions.ApplySweep: self._apply_sweep,
+            actions.DeleteSweep: self._delete_sweep,
             actions.PutAssignment: self._put_assignment,
             actions.RouteServer: self._route_server,
             actions.MarkServer: self._mark_server,
@@ -224,6 +227,17 @@ class Executor:
                 return Outcome.WRITTEN
         return await self._do.applier.delete(JOBS, pool[0], action.name, action.uid)
 
+    async def _apply_sweep(self, pool: PoolKey, action: actions.ApplySweep) -> Outcome:
+        return await self._apply_all(pool, action, sweep_objects(action, pool[0]))
+
+    async def _delete_sweep(self, pool: PoolKey, action: actions.DeleteSweep) -> Outcome:
+        outcomes = [
+            await self._do.applier.delete(entry.resource, pool[0], entry.name, entry.uid)
+            for entry in self._do.observer.sweep_parts(pool)
+            if action.owner.uid in entry.owners
+        ]
+        return Outcome.WRITTEN if Outcome.WRITTEN in outcomes else Outcome.UNCHANGED
+
     async def _put_assignment(self, pool: PoolKey, action: actions.PutAssignment) -> Outcome:
         pod = self._do.store.get(PODS, pool[0], action.server)
         if pod is None:
@@ -313,6 +327,8 @@ _SUBJECTS: dict[type, str] = {
     actions.ApplyServers: "pool",
     actions.ApplyModelService: "model",
     actions.DeleteJob: "name",
+    actions.ApplySweep: "pool",
+    actions.DeleteSweep: "pool",
     actions.PutAssignment: "server",
     actions.RouteServer: "server",
     actions.MarkServer: "server",

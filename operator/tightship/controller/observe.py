@@ -12,6 +12,8 @@ from tightship.api.parse_pool import parse_pool
 from tightship.controller.job_facts import job_fact, seconds, waiting
 from tightship.controller.servers import AgentView, ServerAddress
 from tightship.kube.resources import (
+    CONFIG_MAPS,
+    CRON_JOBS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
     JOBS,
@@ -74,6 +76,7 @@ class Observer:
             endpoints=self._pairs(pool, {server.name for server in servers}, now),
             services=self._services(pool, strangers),
             deployment=self._deployment(pool),
+            sweep=bool(self.sweep_parts(pool)),
             watching_since=self.watching_since,
             agent_secret_expires=secret_expires,
         )
@@ -85,6 +88,22 @@ class Observer:
             for pod in self._store.of_pool(PODS, pool)
             if pod.labels.get(names.COMPONENT_LABEL) == SERVER
             and (pod.value.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+        ]
+
+    def sweep_parts(self, pool: PoolKey) -> list[Entry]:
+        """What exists of the pool's clean-up of the store: CronJob first, so that none starts."""
+        owner = self._store.get(SERVING_POOLS, *pool)
+        found = [
+            self._store.get(resource, pool[0], names.sweep_name(pool[1]))
+            for resource in (CRON_JOBS, CONFIG_MAPS)
+        ]
+        return [
+            entry
+            for entry in found
+            if entry
+            and owner
+            and owner.uid in entry.owners
+            and "deletionTimestamp" not in entry.value["metadata"]
         ]
 
     def addresses(self, pool: PoolKey) -> dict[str, ServerAddress]:

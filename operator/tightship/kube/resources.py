@@ -48,6 +48,8 @@ OPTIMIZED_MODELS = Resource(
 )
 SERVING_POOLS = Resource(names.GROUP, names.VERSION, names.SERVING_POOLS, names.SERVING_POOL)
 JOBS = Resource("batch", "v1", "jobs", "Job")
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")
@@ -73,6 +75,8 @@ CHILDREN = (
     ENDPOINT_SLICES,
     DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
+    CRON_JOBS,
+    CONFIG_MAPS,
 )
 """Kinds that the operator makes, or that follow from what it makes; watched by label."""
 

@@ -42,6 +42,16 @@ class Folders:
         return self._below(job.DONE)
 
     @property
+    def reclaim(self) -> Path:
+        """There when publish has to take an unused artifact back from the clean-up."""
+        return self._below(job.WORK) / "reclaim"
+
+    @property
+    def keys(self) -> Path:
+        """The list of KEYs in use of a clean-up."""
+        return self._below(job.SWEEP_KEYS)
+
+    @property
     def models(self) -> Path:
         """Model repository of the Triton beside."""
         return self.repository or self._below(job.MODEL_REPOSITORY)

@@ -7,12 +7,12 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tightship.api import job
 from tightship.api.artifact import TERMINATION_MESSAGE_MAX, IntakeResult, Summary
 from tightship.api.failures import Failure
-from tightship.api.job import DataRequest, JobRequest
+from tightship.api.job import DataRequest, JobRequest, SweepRequest
 from tightship.api.names import HTTP_PORT, METRICS_PORT
 from tightship.optimize import artifact, conversion, intake
 from tightship.optimize.budget import Budget
@@ -29,7 +29,9 @@ from tightship.storage import (
     Storage,
     StorageError,
     bucket_url,
+    is_retired,
     parse_uri,
+    reclaim,
     run,
 )
 
@@ -39,14 +41,20 @@ ALLOW_FILE_VARIABLE = "TIGHTSHIP_ALLOW_FILE"  # development and tests: file:// a
 _STORE_SECRETS = ("store", "store-write")
 _NO_SPACE = 28  # errno
 
+R = TypeVar("R")
+
 
 def main(stage: str, folders: Folders | None = None, triton: TritonAddress = TRITON) -> int:
     """Run one stage of a Job and write its termination message; returns the exit code."""
     folders = folders or Folders()
+    return answered(stage, folders, lambda: _STAGES[stage](_request(), folders, triton))
+
+
+def answered(stage: str, folders: Folders, work: Callable[[], dict[str, Any]]) -> int:
+    """Do the work of a stage and write what became of it; returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        request = _request()
-        found: dict[str, Any] | Failure = _STAGES[stage](request, folders, triton)
+        found: dict[str, Any] | Failure = work()
     except (RefusalError, StorageError) as refusal:
         found = refusal.to_failure()
         LOG.warning("%s: %s", found.reason, found.message)
@@ -66,9 +74,18 @@ def main(stage: str, folders: Folders | None = None, triton: TritonAddress = TRI
 
 
 def _request() -> JobRequest:
+    return read_request(JobRequest.from_json)
+
+
+def read_request(read: Callable[[str], R]) -> R:
+    """The stage's request, from its environment.
+
+    Raises:
+        RefusalError: it is missing or of another version.
+    """
     text = os.environ.get(job.REQUEST_VARIABLE, "")
     try:
-        return JobRequest.from_json(text)
+        return read(text)
     except ValueError as error:
         raise RefusalError(
             Reason.INVALID_REQUEST,
@@ -103,7 +120,8 @@ def _tell(found: dict[str, Any] | Failure, log: Path) -> None:
     log.write_text(text)
 
 
-def _access(folders: Folders, request: JobRequest, use: str) -> Access:
+def access(folders: Folders, request: JobRequest | SweepRequest, use: str) -> Access:
+    """What a stage may reach with the Secret that is mounted for this use."""
     claims = folders.claims.iterdir() if folders.claims.is_dir() else ()
     return Access(
         hosts=HostPolicy.of(*request.allowed_hosts, *_store_hosts(folders, request)),
@@ -113,7 +131,7 @@ def _access(folders: Folders, request: JobRequest, use: str) -> Access:
     )
 
 
-def _store_hosts(folders: Folders, request: JobRequest) -> list[str]:
+def _store_hosts(folders: Folders, request: JobRequest | SweepRequest) -> list[str]:
     """The store's own host, which is always allowed; known where its Secret is mounted."""
     uri = parse_uri(request.store_uri)
     if uri.scheme is Scheme.HTTPS:
@@ -151,10 +169,15 @@ def fetch(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[
 
 
 async def _published(request: JobRequest, folders: Folders) -> Summary | None:
-    async with Storage(_access(folders, request, "store")) as storage:
-        found = await storage.published(_store(request))
+    uri = _store(request)
+    async with Storage(access(folders, request, "store")) as storage:
+        retired = await is_retired(storage, uri)  # before the look-up: see storage.retirement
+        found = await storage.published(uri)
     if found is None:
         return None
+    if retired:
+        folders.reclaim.parent.mkdir(parents=True, exist_ok=True)
+        folders.reclaim.touch()
     try:
         return artifact.stored_summary(found.manifest)
     except ValueError as error:
@@ -165,7 +188,7 @@ async def _published(request: JobRequest, folders: Folders) -> Summary | None:
 async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
     limits = Limits(max_bytes=request.max_source_bytes)
     shutil.rmtree(folders.source, ignore_errors=True)
-    async with Storage(_access(folders, request, "source")) as storage:
+    async with Storage(access(folders, request, "source")) as storage:
         source: Download = await storage.download(
             request.source_uri, folders.source, limits=limits, digest=request.source_digest
         )
@@ -192,7 +215,7 @@ async def _data(
     incoming = target.with_name(f"{name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
     limits = Limits(max_bytes=Budget().max_data_bytes)
-    async with Storage(_access(folders, request, name)) as storage:
+    async with Storage(access(folders, request, name)) as storage:
         found = await storage.download(asked.uri, incoming, limits=limits, digest=asked.digest)
     if len(found.files) != 1:
         raise RefusalError(
@@ -230,21 +253,29 @@ def convert(request: JobRequest, folders: Folders, triton: TritonAddress) -> dic
 def publish(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
     """Upload, manifest last, and answer with what the store then says."""
     del triton
-    if folders.done.exists():
+    if folders.done.exists() and not folders.reclaim.exists():
         return _done(folders)
     return run(_publish(request, folders)).to_json()
 
 
 async def _publish(request: JobRequest, folders: Folders) -> Summary:
-    async with Storage(_access(folders, request, "store-write")) as storage:
-        await storage.publish(folders.artifact, _store(request))
-        stored = await storage.published(_store(request))
+    uri = _store(request)
+    async with Storage(access(folders, request, "store-write")) as storage:
+        await reclaim(storage, uri)
+        if not folders.done.exists():
+            await storage.publish(folders.artifact, uri)
+        stored = await storage.published(uri)
+    if stored is None and folders.done.exists():
+        raise RefusalError(
+            Reason.PUBLISH_FAILED,
+            "The artifact had not been used for long, and was removed from the store when it was "
+            "asked for. The next try makes it anew.",
+        )
     if stored is None:
         raise RefusalError(
             Reason.PUBLISH_FAILED,
             "The store took the artifact and does not show it. Check the store's consistency and "
-            "that "
-            "its write Secret may also read.",
+            "that its write Secret may also read.",
         )
     return artifact.stored_summary(stored.manifest)
 

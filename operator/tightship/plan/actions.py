@@ -93,6 +93,26 @@ class DeleteJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApplySweep:
+    """The clean-up of the pool's store; `keys` are the artifacts that are in use, sorted."""
+
+    pool: str
+    owner: Owner
+    spec: ServingPoolSpec
+    keys: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteSweep:
+    """A clean-up that the pool no longer asks for."""
+
+    pool: str
+    owner: Owner
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PutAssignment:
     """The whole list of models of one server, replacing the list with `expected_etag`."""
 
@@ -158,6 +178,8 @@ Action = (
     | ApplyIntakeJob
     | ApplyConvertJob
     | DeleteJob
+    | ApplySweep
+    | DeleteSweep
     | PutAssignment
     | RouteServer
     | MarkServer

@@ -27,6 +27,7 @@ from tightship.plan.pool_status import invalid_status, pool_status
 from tightship.plan.rollout import drained, plan_rollout
 from tightship.plan.snapshot import InvalidSpec
 from tightship.plan.status import model_status, stranded_status
+from tightship.plan.sweep import plan_sweep
 from tightship.plan.targets import Target, item, refusal, refused, target
 from tightship.plan.verdict import Subject
 
@@ -79,7 +80,7 @@ class _Planner:
         snapshot = self._snapshot
         invalid = {m.name: c for m in snapshot.models if (c := refused(m, self._spec))}
         conversions = self._convert(invalid)
-        begin = [] if self._pool.paused else [*self._secret(), *conversions.actions]
+        begin = [] if self._pool.paused else self._begin(conversions)
         services = [] if self._pool.paused else [*self._services(invalid)]
         if not_asked_yet(snapshot):
             return Plan(actions=(*begin, *services), requeue_after=ASK_AGAIN)
@@ -149,6 +150,11 @@ class _Planner:
         )
 
     # Objects
+
+    def _begin(self, conversions: Conversions) -> list[Action]:
+        """The list of KEYs in use knows a KEY before a Job that may find it in the store."""
+        sweep = plan_sweep(self._snapshot, self._owner, self._spec, conversions)
+        return [*self._secret(), *sweep, *conversions.actions]
 
     def _secret(self) -> Iterator[Action]:
         expires = self._snapshot.agent_secret_expires

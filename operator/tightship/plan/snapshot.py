@@ -160,5 +160,6 @@ class Snapshot:
     endpoints: tuple[Endpoint, ...] = ()
     services: tuple[ServiceFact, ...] = ()
     deployment: DeploymentFact | None = None
+    sweep: bool = False  # a part of the pool's clean-up of the store exists
     watching_since: float = 0.0
     agent_secret_expires: float | None = None  # None: the Secret does not exist

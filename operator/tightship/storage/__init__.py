@@ -18,6 +18,7 @@ from tightship.storage.errors import StorageError
 from tightship.storage.hosts import HostPolicy, normalise_host
 from tightship.storage.limits import Limits
 from tightship.storage.publication import Publication, artifact_uri, write_manifest
+from tightship.storage.retirement import is_retired, reclaim, remove, retire
 from tightship.storage.s3 import bucket_url
 from tightship.storage.tree import check_folder
 from tightship.storage.uris import Scheme, Uri, parse_uri
@@ -46,8 +47,12 @@ __all__ = [
     "check_folder",
     "file_digest",
     "folder_digest",
+    "is_retired",
     "normalise_host",
     "parse_uri",
+    "reclaim",
+    "remove",
+    "retire",
     "run",
     "unpack",
     "write_manifest",

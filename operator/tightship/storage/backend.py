@@ -1,7 +1,7 @@
 """What each kind of storage can do; the rest of the package is built on this."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -12,10 +12,15 @@ from tightship.storage.uris import Uri
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """One file of a listing: its path relative to the listed folder, its size in bytes."""
+    """One file of a listing: its path relative to the listed folder, its size in bytes.
+
+    `modified` is when it was last written, in seconds since the epoch by the store's clock; None
+    where the store does not tell.
+    """
 
     path: str
     bytes: int
+    modified: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -203,6 +203,11 @@ class Storage:
         digests += await bounded(put, [name for name in names if name == last])
         return tuple(sorted(digests))
 
+    async def delete(self, uri: str) -> None:
+        """Remove one file; nothing there is fine."""
+        parsed, backend = self._resolve_file(uri)
+        await backend.delete(parsed)
+
     async def delete_folder(self, uri: str) -> int:
         """Remove every file below a folder and return their number; nothing there is fine.
 

@@ -86,7 +86,7 @@ class LocalBackend:
                     info = os.stat(name, dir_fd=here, follow_symlinks=False)
                     check_entry(info, path)
                     if modes.S_ISREG(info.st_mode):
-                        found.append(Entry(path, info.st_size))
+                        found.append(Entry(path, info.st_size, info.st_mtime))
                 if len(found) > max_files:
                     break
         return tuple(sorted(found))

@@ -52,8 +52,8 @@ class S3Backend:
         while len(found) <= max_files:
             page = await self._page(uri, token, 1000)
             found += [
-                Entry(key.removeprefix(prefix), size)
-                for key, size in page.objects
+                Entry(key.removeprefix(prefix), size, modified)
+                for key, size, modified in page.objects
                 if not key.endswith("/")
             ]
             token = page.token

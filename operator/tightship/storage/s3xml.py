@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
@@ -10,9 +11,9 @@ from tightship.storage.errors import INVALID_RESPONSE, SOURCE_UNREACHABLE, Stora
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing: keys with sizes, and the token of the next page."""
+    """One page of a listing: keys, sizes, times of writing, and the token of the next page."""
 
-    objects: tuple[tuple[str, int], ...]
+    objects: tuple[tuple[str, int, float | None], ...]
     token: str | None
 
 
@@ -24,7 +25,7 @@ def parse_page(text: bytes, subject: str) -> Page:
         key, size = item.findtext("{*}Key"), item.findtext("{*}Size", "")
         if not key or not size.isdecimal():
             raise _unreadable(subject)
-        objects.append((key, int(size)))
+        objects.append((key, int(size), _seconds(item.findtext("{*}LastModified", ""))))
     more = root.findtext("{*}IsTruncated") == "true"
     return Page(
         tuple(objects), (root.findtext("{*}NextContinuationToken") or None) if more else None
@@ -57,6 +58,15 @@ def parse_completion(text: bytes, subject: str) -> None:
             f"the store could not put the parts of {subject} together. It is tried again.",
             retryable=True,
         )
+
+
+def _seconds(stamp: str) -> float | None:
+    """Seconds since the epoch; None for what is no time, since only a clean-up needs it."""
+    try:
+        found = datetime.fromisoformat(stamp)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _root(text: bytes, name: str, subject: str) -> ET.Element:

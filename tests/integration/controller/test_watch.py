@@ -16,6 +16,7 @@ from tests.integration.controller.harness import (
 )
 from tests.support.apiserver import ApiServer
 
+from tightship.kube.resources import WATCHED
 from tightship.plan.snapshot import Snapshot
 
 
@@ -35,7 +36,7 @@ async def test_recovers_and_has_missed_nothing(
         async with operating(kubeconfig, recorder, namespaces=(where,)) as supervisor:
             await recorder.until(lambda s: names(s) == {"stays", "goes"}, where)
             proxy.strike(fault)
-            await eventually(lambda: proxy.struck >= 9, "the fault strikes every watch")
+            await eventually(lambda: proxy.struck >= len(WATCHED), "the fault strikes every watch")
             apiserver.kubectl("delete", "om", "goes", "-n", where)
             apply(apiserver, where, model("comes"))
             proxy.heal()

@@ -13,6 +13,7 @@ from tightship.kube.compare import contains
 from tightship.manifests.job import convert_job, intake_job
 from tightship.manifests.server import server_objects
 from tightship.manifests.service import model_service
+from tightship.manifests.sweep import sweep_objects
 
 _Object = dict[str, Any]
 
@@ -24,6 +25,8 @@ RENDERED: dict[str, Callable[[str], list[_Object]]] = {
     "convert-minimal": lambda space: [convert_job(actions.convert(full=False), space)],
     "convert-full": lambda space: [convert_job(actions.convert(full=True), space)],
     "service": lambda space: [model_service(actions.service(), space)],
+    "sweep-minimal": lambda space: sweep_objects(actions.sweep(full=False), space),
+    "sweep-full": lambda space: sweep_objects(actions.sweep(full=True), space),
 }
 WITH_PODS = [name for name in RENDERED if name != "service"]
 
@@ -49,7 +52,8 @@ def _apply(apiserver: ApiServer, value: _Object) -> _Object:
 
 
 def _pod(value: _Object, namespace: str) -> _Object:
-    template = value["spec"]["template"]
+    spec = value["spec"]
+    template = spec.get("jobTemplate", {"spec": spec})["spec"]["template"]
     metadata = {**template["metadata"], "name": "case", "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
 

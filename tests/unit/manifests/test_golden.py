@@ -16,6 +16,7 @@ from tests.support import actions
 from tightship.manifests.job import convert_job, intake_job
 from tightship.manifests.server import server_objects
 from tightship.manifests.service import model_service
+from tightship.manifests.sweep import sweep_objects
 
 _GOLDEN = Path(__file__).parent / "golden"
 _Objects = list[dict[str, Any]]
@@ -28,6 +29,8 @@ CASES: dict[str, Callable[[], _Objects]] = {
     "convert-minimal": lambda: [convert_job(actions.convert(full=False), actions.NAMESPACE)],
     "convert-full": lambda: [convert_job(actions.convert(full=True), actions.NAMESPACE)],
     "service": lambda: [model_service(actions.service(), actions.NAMESPACE)],
+    "sweep-minimal": lambda: sweep_objects(actions.sweep(full=False), actions.NAMESPACE),
+    "sweep-full": lambda: sweep_objects(actions.sweep(full=True), actions.NAMESPACE),
 }
 
 

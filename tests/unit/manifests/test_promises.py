@@ -14,7 +14,8 @@ from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
 from tightship.manifests import security
 from tightship.manifests.job import convert_job, intake_job
 from tightship.manifests.server import server_objects
-from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, ApplyServers
+from tightship.manifests.sweep import sweep_objects
+from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, ApplyServers, ApplySweep
 
 _Object = dict[str, Any]
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -48,11 +49,14 @@ def _pods(model: OptimizedModelSpec, pool: ServingPoolSpec) -> dict[str, _Object
         "convert": convert_job(convert, "search"),
         "server": server_objects(servers, "search")[-1],
     }
+    if pool.store.retention is not None:
+        sweep = ApplySweep(pool="shared", owner=actions.POOL, spec=pool, keys=(), reason="")
+        rendered["sweep"] = sweep_objects(sweep, "search")[-1]["spec"]["jobTemplate"]
     return {name: value["spec"]["template"]["spec"] for name, value in rendered.items()}
 
 
 def _containers(pod: _Object) -> dict[str, _Object]:
-    return {each["name"]: each for each in (*pod["initContainers"], *pod["containers"])}
+    return {each["name"]: each for each in (*pod.get("initContainers", ()), *pod["containers"])}
 
 
 def _mounts(container: _Object) -> set[str]:
@@ -69,7 +73,7 @@ def _secret_mounts(pod: _Object) -> dict[str, set[str]]:
 
 def _requests(container: _Object) -> Iterator[job.JobRequest]:
     for variable in container.get("env", ()):
-        if variable["name"] == job.REQUEST_VARIABLE:
+        if variable["name"] == job.REQUEST_VARIABLE and container["name"] != "sweep":
             yield job.JobRequest.from_json(variable["value"])
 
 
@@ -83,10 +87,11 @@ def test_each_container_has_the_credentials_that_it_needs_and_no_other() -> None
         "convert": set(),
         "publish": {"store-write"},
     }
+    assert _secret_mounts(pods["sweep"]) == {"sweep": {"store-write"}}
     assert _secret_mounts(pods["server"]) == {"agent": {"store", "agent"}, "triton": set()}
 
 
-def test_only_publish_may_write_to_a_claim() -> None:
+def test_only_publish_and_the_clean_up_may_write_to_a_claim() -> None:
     writers = {
         (pod, name)
         for pod, spec in _pods(*actions.FULL).items()
@@ -94,7 +99,19 @@ def test_only_publish_may_write_to_a_claim() -> None:
         for mount in container["volumeMounts"]
         if mount["mountPath"].startswith(job.PVC_ROOT) and not mount.get("readOnly")
     }
-    assert writers == {("convert", "publish")}
+    assert writers == {("convert", "publish"), ("sweep", "sweep")}
+
+
+def test_what_one_user_publishes_the_same_may_remove() -> None:
+    pods = _pods(*actions.FULL)
+    publish, sweep = _containers(pods["convert"])["publish"], _containers(pods["sweep"])["sweep"]
+    assert publish["securityContext"] == sweep["securityContext"]
+    assert pods["convert"]["securityContext"] == pods["sweep"]["securityContext"]
+
+
+def test_the_clean_up_does_not_start_without_its_list() -> None:
+    (keys,) = (v for v in _pods(*actions.FULL)["sweep"]["volumes"] if v["name"] == "keys")
+    assert "optional" not in keys["configMap"]
 
 
 def test_publish_is_closed_to_the_processes_that_read_hostile_files() -> None:
@@ -167,6 +184,11 @@ def _check_pod(pod: _Object) -> None:
         for request in _requests(container):
             assert request.threads >= 1
     assert used == volumes
+
+
+def test_the_longest_pool_name_gives_a_valid_clean_up() -> None:
+    name = names.sweep_name("p" * names.MODEL_NAME_MAX)
+    assert len(name) <= 52  # a CronJob's; its Jobs' names are longer by eleven
 
 
 def test_labels_are_within_the_bounds_of_kubernetes() -> None:

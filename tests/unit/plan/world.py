@@ -43,7 +43,9 @@ from tightship.plan.actions import (
     ApplyModelStatus,
     ApplyPoolStatus,
     ApplyServers,
+    ApplySweep,
     DeleteJob,
+    DeleteSweep,
     EnsureAgentSecret,
     MarkServer,
     Plan,
@@ -195,6 +197,7 @@ class World:
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
         self.left: dict[tuple[str, str], float] = {}
         self.watching_since = self.now
+        self.sweep: ApplySweep | None = None
         self.foreign: set[str] = set()
         self.secret: float | None = None
         self.events: list[RecordEvent] = []
@@ -310,6 +313,7 @@ class World:
             endpoints=tuple(self.endpoints.values()),
             services=tuple(ServiceFact(name=n, ours=False) for n in sorted(self.foreign)),
             deployment=deployment,
+            sweep=self.sweep is not None,
             watching_since=self.watching_since,
             agent_secret_expires=self.secret,
         )
@@ -405,7 +409,7 @@ class World:
 
     def pending(self, result: Plan) -> list[Action]:
         """Actions that would write something."""
-        applied = (ApplyModelService, ApplyServers)
+        applied = (ApplyModelService, ApplyServers, ApplySweep)
         return [a for a in result.actions if not isinstance(a, applied)]
 
     def picture(self) -> str:
@@ -427,6 +431,10 @@ class World:
                 self.secret = self.now + 365 * 86400
             case ApplyServers():
                 self.deployment = action
+            case ApplySweep():
+                self.sweep = action
+            case DeleteSweep():
+                self.sweep = None
             case ApplyModelService():
                 assert action.model in self.models
             case ApplyIntakeJob():

@@ -14,17 +14,34 @@ SPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 def test_a_page_with_and_without_a_namespace() -> None:
     body = (
         "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
-        "<Contents><Key>a&amp;b</Key><Size>3</Size></Contents>"
+        "<Contents><Key>a&amp;b</Key><Size>3</Size>"
+        "<LastModified>1970-01-01T00:01:00.500Z</LastModified></Contents>"
     )
     for space in ("", SPACE):
         page = parse_page(f"<ListBucketResult {space}>{body}</ListBucketResult>".encode(), "it")
-        assert page.objects == (("a&b", 3),)
+        assert page.objects == (("a&b", 3, 60.5),)
         assert page.token == "t"
 
 
 def test_the_last_page_has_no_token() -> None:
     text = b"<ListBucketResult><NextContinuationToken>t</NextContinuationToken></ListBucketResult>"
     assert parse_page(text, "it").token is None
+
+
+@pytest.mark.parametrize(
+    ("stamp", "seconds"),
+    [
+        ("1970-01-02T00:00:00Z", 86400.0),
+        ("1970-01-02T01:00:00+01:00", 86400.0),
+        ("1970-01-02T00:00:00", 86400.0),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_what_is_no_time_is_an_unknown_one(stamp: str, seconds: float | None) -> None:
+    body = f"<Contents><Key>a</Key><Size>3</Size><LastModified>{stamp}</LastModified></Contents>"
+    page = parse_page(f"<ListBucketResult>{body}</ListBucketResult>".encode(), "it")
+    assert page.objects == (("a", 3, seconds),)
 
 
 @pytest.mark.parametrize(
