@@ -111,7 +111,8 @@ class Executor:
         """
         results: list[Result] = []
         for _, group in itertools.groupby(wanted, key=_stage_of):
-            open_ = [action for action in group if not self._fulfilled(pool, action)]
+            members = [action for action in group if not _waits(action, results)]
+            open_ = [action for action in members if not self._fulfilled(pool, action)]
             done = await self._stage(pool, open_, news)
             results += done
             if any(isinstance(r.error, UnavailableError | NotLeaderError) for r in done):
@@ -341,6 +342,12 @@ _TELLING = (actions.ApplyModelStatus, actions.ApplyPoolStatus, actions.RecordEve
 def _stage_of(action: Action) -> type:
     """Actions of one stage do not depend on each other."""
     return actions.RecordEvent if isinstance(action, _TELLING) else type(action)
+
+
+def _waits(action: Action, results: Sequence[Result]) -> bool:
+    """A conversion may find its artifact in the store; the clean-up has to know of it before."""
+    unlisted = any(isinstance(r.action, actions.ApplySweep) and r.error for r in results)
+    return unlisted and isinstance(action, actions.ApplyConvertJob)
 
 
 def _key(action: Action) -> Hashable:

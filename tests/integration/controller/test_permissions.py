@@ -49,14 +49,19 @@ def account(apiserver: ApiServer, folder: Path) -> Path:
 
 
 async def test_the_listed_permissions_are_enough(apiserver: ApiServer, tmp_path: Path) -> None:
-    assert len(rules()) == 13
+    assert len(rules()) == 15
     kubeconfig = account(apiserver, tmp_path)
     async with (
         line(apiserver, tmp_path, 16) as found,
         operating(kubeconfig, plan, namespaces=(found.where,), agent_port=found.port) as supervisor,
     ):
-        apply(apiserver, found.where, pool(), model("a"))
+        store = {"uri": "s3://bucket/artifacts"}
+        cleaned = pool(store={**store, "retention": "168h"})
+        apply(apiserver, found.where, cleaned, model("a"))
         await found.until_ready("a")
+        assert found.read("cronjobs")["items"]
+        apply(apiserver, found.where, pool(store=store))
+        await eventually(lambda: not found.read("cronjobs")["items"], "the clean-up goes")
         apply(apiserver, found.where, model("a", replicas=1, priority=7))
         apiserver.kubectl("-n", found.where, "delete", "om", "a")
         await eventually(lambda: not found.read("jobs")["items"], "nobody needs its Jobs")

@@ -8,6 +8,8 @@ from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.controller.observe import Observer
 from tightship.controller.servers import AgentView
 from tightship.kube.resources import (
+    CONFIG_MAPS,
+    CRON_JOBS,
     ENDPOINT_SLICES,
     JOBS,
     OPTIMIZED_MODELS,
@@ -164,6 +166,27 @@ def test_the_annotation_pauses(world: World, value: str) -> None:
         name="one",
     )  # fmt: skip
     assert world.look().models[0].paused is PAUSED[value]
+
+
+def sweep_part(owner: str = "uid-servingpools-shared", **metadata: str) -> dict[str, Any]:
+    return {"metadata": {"ownerReferences": [{"uid": owner}], **metadata}}
+
+
+SWEEP_PARTS: dict[str, tuple[dict[str, Any], bool]] = {
+    "ours": (sweep_part(), True),
+    "another pool's": (sweep_part("uid-of-an-earlier-pool"), False),
+    "being deleted": (sweep_part(deletionTimestamp="2026-01-01T00:00:00Z"), False),
+}
+
+
+@pytest.mark.parametrize("kind", [CRON_JOBS, CONFIG_MAPS], ids=lambda kind: kind.plural)
+@pytest.mark.parametrize("case", SWEEP_PARTS)
+def test_a_part_of_the_clean_up_is_seen(world: World, kind: Resource, case: str) -> None:
+    part, seen = SWEEP_PARTS[case]
+    world.put(kind, part, name="pool-shared-sweep")
+    assert world.look().sweep is False
+    world.put(SERVING_POOLS, pool_resource())
+    assert world.look().sweep is seen
 
 
 def job(owners: tuple[str, ...], pool: str) -> dict[str, Any]:
