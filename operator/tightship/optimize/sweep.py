@@ -14,7 +14,7 @@ from tightship.optimize.folders import Folders
 from tightship.storage import Entry, Storage, reclaim, remove, retire, run
 
 LOG = logging.getLogger(__name__)
-MAX_FILES = 500_000  # of a store; their list takes some 200 MB
+MAX_FILES = 500_000  # of a store; their list takes some 160 MB
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 
