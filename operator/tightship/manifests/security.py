@@ -19,6 +19,9 @@ TRITON_EXIT_SECONDS = 30  # requests in flight at the end of the drain may finis
 
 _RESTRICTED = "model-repository,shared-memory,trace,logging,statistics"
 _SHARED_MEMORY_MOST = 2**30
+_PYTHON_THREADS = 1
+"""Threads of a Python-backend model for calls of other models, which none of ours makes. Triton
+starts 32 unless told; past a container's limit of processes the load hangs."""
 
 
 def pod_security() -> Object:
@@ -129,5 +132,6 @@ def _common_flags(pool: ServingPoolSpec, repository: str) -> list[str]:
         f"--http-port={names.HTTP_PORT}",
         f"--grpc-port={names.GRPC_PORT}",
         f"--metrics-port={names.METRICS_PORT}",
+        f"--backend-config=python,thread-pool-size={_PYTHON_THREADS}",
         *([f"--backend-directory={backends}"] if backends else []),
     ]
