@@ -13,6 +13,8 @@ from tightship.triton.errors import TritonRefusedError
 _SAMPLES_MAX = 64
 _ROUNDS = 3  # the first ones warm the model up; all must agree
 _DEADLINE = 60.0
+_DRAWN = 8  # samples in one question
+_BUSY = frozenset({429, 503})  # a full queue or too many requests: no word of the model itself
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -83,6 +85,29 @@ async def verify(
         raise LoadingError(
             VERIFICATION_FAILED, f"the model refuses its golden samples: {error}"
         ) from error
+
+
+async def refusal(
+    client: TritonClient, model: str, golden: Golden, max_batch: int, instances: int
+) -> str | None:
+    """Why the model refuses golden samples now; None when it answers them, whatever the answers.
+
+    Asks twice for each instance, since Triton gives requests to them in turn. Samples are drawn at
+    random, so that where there is a batch axis the response cache has no answer to the question.
+
+    Raises:
+        TritonUnreachableError: Triton does not answer in time.
+    """
+    draw = np.random.default_rng()
+    try:
+        for _ in range(2 * instances):
+            drawn = draw.integers(golden.samples, size=max(1, min(max_batch, _DRAWN)))
+            rows = drawn if max_batch else drawn[0]
+            inputs = {name: np.asarray(array[rows]) for name, array in golden.inputs.items()}
+            await client.infer(model, inputs, deadline=_DEADLINE)
+    except TritonRefusedError as error:
+        return None if error.status in _BUSY else str(error)
+    return None
 
 
 async def _verify_alone(client: TritonClient, model: str, golden: Golden, *, batched: bool) -> None:

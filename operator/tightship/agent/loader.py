@@ -2,13 +2,14 @@
 
 import asyncio
 import errno
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tightship.agent.artifacts import Artifact, ArtifactCache
 from tightship.agent.capacity import Capacity
 from tightship.agent.failures import LOAD_FAILED, NO_SPACE_LEFT, LoadingError
-from tightship.agent.golden import Golden, read_golden, verify
+from tightship.agent.golden import Golden, read_golden, refusal, verify
 from tightship.agent.journal import Served
 from tightship.agent.slot import STAGING_SUFFIX, Slot, SupersededError, identity
 from tightship.api.agent import LoadState, ModelAssignment
@@ -18,6 +19,8 @@ from tightship.triton.errors import TritonRefusedError
 from tightship.triton.memory import MemoryMeter
 from tightship.triton.profiler import LoadCost, load_measured, unload_and_wait
 from tightship.triton.repository import Repository
+
+log = logging.getLogger(__name__)
 
 _VERSION_DIGITS = 8  # hex; as a number it stays far below what Triton takes for a version
 
@@ -44,6 +47,7 @@ class Loader:
         capacity: Capacity,
         meter: MemoryMeter,
         assigned: Callable[[], Collection[str]],
+        instances: Callable[[str], Collection[str]],
     ) -> None:
         self._triton = triton
         self._repository = repository
@@ -51,6 +55,7 @@ class Loader:
         self._capacity = capacity
         self._meter = meter
         self._assigned = assigned
+        self._instances = instances
         self._one_at_a_time = asyncio.Lock()
 
     async def adopt(self, slot: Slot, served: Served) -> bool:
@@ -73,6 +78,29 @@ class Loader:
             return False
         slot.reached(served)
         return True
+
+    async def ask(self, served: ModelAssignment) -> str | None:
+        """Why a served model cannot answer; None when it answers golden samples, or none are left.
+
+        Where one of several instances has died, the others would answer: processes come first.
+
+        Raises:
+            TritonUnreachableError: Triton does not answer in time.
+        """
+        try:
+            artifact = await self._cache.get(served, self._assigned())
+            golden = await asyncio.to_thread(read_golden, artifact.golden, artifact.tolerance)
+            config = await self._triton.config(served.name)
+        except (LoadingError, OSError) as error:
+            log.warning("%s: cannot be asked its golden samples: %s", served.name, error)
+            return None
+        except TritonRefusedError as error:
+            return str(error)
+        wanted, living = config_pbtxt.instances(config), len(self._instances(served.name))
+        if 0 < living < wanted:
+            return f"{wanted - living} of its {wanted} processes have ended"
+        max_batch = int(config.get("max_batch_size", 0))
+        return await refusal(self._triton, served.name, golden, max_batch, wanted)
 
     async def bring_up(self, slot: Slot, wanted: ModelAssignment) -> None:
         """Loads a model whose name nothing verified is served under.

@@ -32,6 +32,11 @@ class Telemetry:
             ["reason"],
             registry=self._registry,
         )
+        self._crashes = Counter(
+            "tightship_agent_crashes",
+            "Times that a verified model stopped answering",
+            registry=self._registry,
+        )
 
     def loaded(self, served: Served | None) -> None:
         """Counts a load."""
@@ -41,6 +46,10 @@ class Telemetry:
     def failed(self, reason: str) -> None:
         """Counts a failed attempt."""
         self._failures.labels(reason).inc()
+
+    def crashed(self) -> None:
+        """Counts a verified model that stopped answering."""
+        self._crashes.inc()
 
     def page(self, state: ServerState) -> bytes:
         """The metrics as Prometheus text."""

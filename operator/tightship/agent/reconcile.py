@@ -16,7 +16,9 @@ from tightship.agent.journal import Journal, Served
 from tightship.agent.loader import Loader
 from tightship.agent.metrics import Telemetry
 from tightship.agent.slot import Slot, SupersededError
+from tightship.agent.watchdog import Watchdog
 from tightship.api.agent import AssignmentRequest, ServerState
+from tightship.api.failures import MODEL_CRASHED
 from tightship.triton.client import READY, TritonClient
 from tightship.triton.errors import TritonError
 from tightship.triton.memory import ServerProcess
@@ -61,6 +63,7 @@ class Reconciler:
         self._process = process
         self._telemetry = telemetry
         self._restore_seconds = restore_seconds
+        self._watchdog = Watchdog(triton=triton, ask=loader.ask, crashed=self._crashed)
         self._life = _TritonLife()
         self._changed = asyncio.Event()
         self._slots: dict[str, Slot] = {}
@@ -72,6 +75,7 @@ class Reconciler:
         """Works until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
             self._adjust()
+            self._tasks.create_task(self._watchdog.run(self._slots.values))
             while True:
                 await self._look()
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -147,7 +151,7 @@ class Reconciler:
             if slot.wanted is not None and slot.converged:
                 await slot.wake.wait()
                 continue
-            rest = await self._attempt(slot)
+            rest = slot.rest(time.monotonic()) or await self._attempt(slot)
             self._remember(slot)
             if slot.wanted is None and slot.served is None and rest == 0:
                 del self._slots[slot.name]
@@ -196,7 +200,7 @@ class Reconciler:
         elif slot.served is None:
             earlier = self._earlier.get(slot.name)
             if earlier is None or not await self._loader.adopt(slot, earlier):
-                await self._loader.bring_up(slot, wanted)
+                await self._loader.bring_up(slot, slot.next or wanted)
                 self._telemetry.loaded(slot.served)
             self._earlier.pop(slot.name, None)
         else:
@@ -231,7 +235,7 @@ class Reconciler:
     def _wake_refused(self) -> None:
         """Something has changed in memory: who was refused for it may try again."""
         for slot in self._slots.values():
-            if slot.failure is not None and slot.failure.reason == NO_MEMORY:
+            if slot.failure is not None and slot.failure.reason in (NO_MEMORY, MODEL_CRASHED):
                 slot.wake.set()
 
     async def _look(self) -> None:
@@ -244,10 +248,14 @@ class Reconciler:
             self._gone(error)
             return
         ready = {entry.name for entry in index if entry.state == READY}
+        ended = {entry.name: entry.state.lower() for entry in index if entry.state}
         await self._account(process)
-        replaced = {slot.name for slot in candidates} - ready
         for slot in candidates:
-            if slot.name in replaced and not slot.busy:
+            if slot.name in ready or slot.busy:
+                continue
+            if slot.name in ended:
+                self._crashed(slot, f"Triton lists it as {ended[slot.name]}")
+            else:
                 await self._lost(slot)
         if not self._life.live.is_set():
             await self._welcome()
@@ -281,6 +289,16 @@ class Reconciler:
         self._restoring.add(slot.name)
         await self._capacity.release(slot.name)
         slot.lost()
+
+    def _crashed(self, slot: Slot, reason: str) -> None:
+        """Takes one model out of service that Triton has, but that does not answer.
+
+        Its memory stays taken, so that its way back is not barred, and the server stays ready.
+        """
+        slot.crashed(reason, time.monotonic())
+        log.warning("%s: it does not answer any more, and is loaded again: %s", slot.name, reason)
+        self._telemetry.crashed()
+        self._telemetry.failed(MODEL_CRASHED)
 
     def _gone(self, error: TritonError) -> None:
         if self._life.trouble != str(error):

@@ -81,6 +81,7 @@ def _assembled(
         capacity=capacity,
         meter=meter,
         assigned=journal.needed,
+        instances=processes.instances,
     )
     reconciler = Reconciler(
         journal=journal,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
+from tightship.agent.failures import Crashes
 from tightship.agent.journal import Served
 from tightship.api.agent import HeldModel, LoadState, ModelAssignment
 from tightship.api.failures import Failure
@@ -37,6 +38,8 @@ class Slot:
         self.busy = False
         self.attempts = 0
         self.failure: Failure | None = None
+        self.crashes = Crashes()
+        self.owed: ModelAssignment | None = None  # what crashed, until something is served again
         self.wake = asyncio.Event()
         self._step = LoadState.PENDING
         self._changed = changed
@@ -49,14 +52,26 @@ class Slot:
             return self.wanted is None and self.served is None
         return identity(self.served.assignment) == identity(self.wanted)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is done in Triton for it: no attempt, or one that fetches or waits."""
+        return not self.busy or self._interruptible is not None
+
+    @property
+    def next(self) -> ModelAssignment | None:
+        """What to load where nothing is served: in turn what crashed and what is wanted."""
+        return self.owed if self.owed is not None and self.attempts % 2 == 0 else self.wanted
+
+    def rest(self, now: float) -> float:
+        """Seconds until what crashed may be loaded again; 0 where nothing holds it back."""
+        return 0.0 if self.owed is None or self.wanted is None else self.crashes.rest(now)
+
     def want(self, wanted: ModelAssignment | None) -> None:
         """Takes a new wish; the failures of an old one are forgotten."""
         old, self.wanted = self.wanted, wanted
         if old is None or wanted is None or identity(old) != identity(wanted):
-            self.attempts, self.failure = 0, None
-            self._step = LoadState.PENDING
-            if self._interruptible is not None:
-                self._interruptible.cancel(SupersededError.__name__)
+            self._forget()
+            self._cut_short()
         self.wake.set()
         self._changed()
 
@@ -86,20 +101,34 @@ class Slot:
     def reached(self, served: Served | None) -> None:
         """Notes what Triton serves now, verified."""
         self.served = served
-        if served is not None and self.converged:
-            self.attempts, self.failure, self._step = 0, None, LoadState.LOADED
+        if served is not None and (self.converged or self.owed is not None):
+            self.attempts, self.failure, self.owed = 0, None, None
+            self._step = LoadState.LOADED if self.converged else LoadState.PENDING
         self._changed()
 
     def failed(self, failure: Failure) -> None:
-        """Notes that the way ended in a failure."""
+        """Notes that the way ended in a failure; the way back of what crashed is tried again."""
         self.attempts += 1
-        self.failure, self._step = failure, LoadState.FAILED
+        self.failure = failure if self.owed is None else self.crashes.unhealed(failure)
+        self._step = LoadState.FAILED
         self._changed()
 
     def lost(self) -> None:
         """Notes that Triton does not serve the model any more; failures before that are history."""
-        self.served, self.attempts, self.failure = None, 0, None
-        self._step = LoadState.PENDING
+        self.served = None
+        self._forget()
+        self.wake.set()
+        self._changed()
+
+    def crashed(self, reason: str, now: float) -> None:
+        """Notes that what is served has stopped answering; it is owed, after the crashes' pause."""
+        if self.served is None:
+            raise ValueError(f"nothing is served as '{self.name}' that could stop answering")
+        self.owed, self.served = self.served.assignment, None
+        self.crashes = self.crashes.another(now)
+        self.attempts, self.failure = 0, self.crashes.failure(reason)
+        self._step = LoadState.FAILED if self.crashes.pause else LoadState.LOADING
+        self._cut_short()
         self.wake.set()
         self._changed()
 
@@ -109,7 +138,8 @@ class Slot:
         if self.wanted is None:
             return HeldModel(name=self.name, state=LoadState.UNLOADING)
         if served is None:
-            target = None if self._step is LoadState.PENDING else self.wanted.digest
+            wanted = self.next or self.wanted
+            target = None if self._step is LoadState.PENDING else wanted.digest
             return HeldModel(
                 name=self.name,
                 state=self._step,
@@ -133,3 +163,12 @@ class Slot:
             target_state=self._step,
             failure=self.failure,
         )
+
+    def _forget(self) -> None:
+        self.attempts, self.failure, self._step = 0, None, LoadState.PENDING
+        self.crashes, self.owed = Crashes(), None
+
+    def _cut_short(self) -> None:
+        """Ends fetching and waiting for what was wanted until now."""
+        if self._interruptible is not None:
+            self._interruptible.cancel(SupersededError.__name__)

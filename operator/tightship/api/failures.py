@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+MODEL_CRASHED = "ModelCrashed"
+"""A verified model stopped answering on a server, which loads it again by itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tightship.api.agent import Assignment, LoadState, ModelAssignment
+from tightship.api.failures import MODEL_CRASHED
 from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.actions import MarkServer, PutAssignment, RouteServer
 from tightship.plan.fleet import COST_EMPTY, COST_HOLDING, COST_LEAVING, pending, same_load
@@ -61,8 +62,8 @@ def update_failure(wanted: Wanted, view: View) -> HeldModel | None:
     held = view.held.get(wanted.entry.name)
     if entry is None or held is None or held.failure is None:
         return None
-    if entry.digest != wanted.entry.digest:
-        return None
+    if entry.digest != wanted.entry.digest or held.failure.reason == MODEL_CRASHED:
+        return None  # what crashed had been verified: its agent brings it back
     fails = held.target_digest == entry.digest or held.digest is None
     return held if fails or held.state is LoadState.FAILED else None
 

@@ -16,6 +16,7 @@ from tightship.triton.errors import TritonRefusedError, TritonUnreachableError
 
 READY = "READY"
 UNLOADING = "UNLOADING"
+UNAVAILABLE = "UNAVAILABLE"
 
 Prepared = list[triton_http.InferInput]
 """Inputs in Triton's wire form."""

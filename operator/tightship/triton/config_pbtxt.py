@@ -184,6 +184,13 @@ def identity(served: dict[str, Any]) -> str | None:
     return None if parameter is None else str(parameter["string_value"])
 
 
+def instances(served: dict[str, Any]) -> int:
+    """How many instances a configuration as Triton's API reports it makes of the model."""
+    groups = served.get("instance_group", ())
+    count = sum(int(g.get("count", 1)) * max(1, len(g.get("gpus", ()))) for g in groups)
+    return max(1, count)
+
+
 def _add_tensors(field: Any, tensors: tuple[Tensor, ...]) -> None:  # noqa: ANN401 (protobuf)
     for tensor in tensors:
         entry = field.add(

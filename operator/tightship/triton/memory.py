@@ -1,6 +1,7 @@
 """Memory that Triton takes: its processes in /proc, or its device by its own metrics."""
 
 import asyncio
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,18 @@ class ProcessMeter:
         if self._known is None or self._life(self._known.pid) != self._known:
             self._known = self._search()
         return self._known
+
+    def instances(self, model: str) -> set[str]:
+        """The model's instances (`MODEL_GROUP_INDEX`) that have a living process of their own.
+
+        Empty where a model has none: other backends than Python-based ones, instance groups that
+        were given names, and where processes are not visible.
+        """
+        server = self.server()
+        pattern = re.compile(rf"{re.escape(model)}_\d+_\d+")
+        tree = self._tree(server.pid) if server else ()
+        words = (word for pid in tree for word in _command(self._proc / str(pid)))
+        return {word for word in words if pattern.fullmatch(word)}
 
     def _life(self, pid: int) -> ServerProcess | None:
         fields = _stat(self._proc / str(pid))

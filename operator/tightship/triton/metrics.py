@@ -43,6 +43,14 @@ class Metrics:
             return NoData(f"{name} is not a number yet: nothing was observed")
         return math.fsum(values)
 
+    def totals(self, name: str, *, by: str, **labels: str) -> dict[str, float]:
+        """The sums of the samples that `total` would sum, for each value of the label `by`."""
+        sums: dict[str, float] = {}
+        for sample in self._matching(name, labels):
+            if by in sample.labels:
+                sums[sample.labels[by]] = sums.get(sample.labels[by], 0.0) + sample.value
+        return sums
+
     def quantile(self, name: str, quantile: float, **labels: str) -> float | NoData:
         """A summary's quantile; quantiles of several series cannot be added, so one must match."""
         values = [
@@ -62,12 +70,14 @@ class Metrics:
                 yield sample
 
 
-def parse(text: str) -> Metrics:
-    """Reads Prometheus text.
+def parse(text: str, *, only: tuple[str, ...] = ()) -> Metrics:
+    """Reads Prometheus text; of a page that is read often, `only` what begins with these names.
 
     Raises:
         ValueError: it is not Prometheus text.
     """
+    if only:
+        text = "".join(line for line in text.splitlines(keepends=True) if line.startswith(only))
     return Metrics(
         tuple(
             Sample(sample.name, sample.labels, float(sample.value))

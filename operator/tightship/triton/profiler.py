@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tightship.triton.client import Prepared, TritonClient, prepared
+from tightship.triton.client import UNAVAILABLE, Prepared, TritonClient, prepared
 from tightship.triton.errors import TritonRefusedError
 from tightship.triton.memory import MemoryMeter, ProcessMeter, settled
 from tightship.triton.metrics import NoData
@@ -95,7 +95,7 @@ async def unload_and_wait(client: TritonClient, model: str) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + _UNLOAD_SECONDS
     while any(
-        entry.name == model and entry.state not in ("", "UNAVAILABLE")
+        entry.name == model and entry.state not in ("", UNAVAILABLE)
         for entry in await client.index()
     ):
         if loop.time() > end:

@@ -108,13 +108,14 @@ class Store:
         *,
         golden_factor: float | None = None,
         model: bytes | None = None,
+        model_file: str = "model.onnx",
         config: str = CONFIG,
         key: str = "a" * 64,
     ) -> Published:
         """Publishes a model that multiplies by `factor`, or is what the arguments say instead."""
         folder = self.scratch / f"artifact-{time.monotonic_ns()}"
         (folder / "model" / "1").mkdir(parents=True)
-        (folder / "model" / "1" / "model.onnx").write_bytes(model or scaling_model(factor))
+        (folder / "model" / "1" / model_file).write_bytes(model or scaling_model(factor))
         (folder / "model" / "config.pbtxt").write_text(config)
         inputs = np.arange(20, dtype=np.float32).reshape(5, 4)
         outputs = inputs * np.float32(factor if golden_factor is None else golden_factor)

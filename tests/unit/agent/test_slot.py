@@ -1,6 +1,7 @@
 """A model's state as the API shows it: LOADED is said of nothing but what is verified."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from tightship.api.agent import HeldModel, LoadState, ModelAssignment, ServingCo
 
 OLD = ModelAssignment(name="m", key="a" * 64, digest="1" * 64, memory=5, config=ServingConfig())
 NEW = replace(OLD, digest="2" * 64)
+SERVED = Served(assignment=OLD, memory=6, load_seconds=0.5)
 FAILURE = LoadingError(LOAD_FAILED, "words").failure
 
 
@@ -90,6 +92,82 @@ def test_what_is_lost_is_pending_again() -> None:
     slot = _slot(wanted=OLD, served=OLD)
     slot.lost()
     assert slot.view() == HeldModel(name="m", state=LoadState.PENDING)
+
+
+def test_what_crashed_is_not_loaded_any_more() -> None:
+    slot = _slot(wanted=OLD, served=OLD)
+    slot.crashed("dead", 1000.0)
+    view = slot.view()
+    assert (view.state, view.digest, view.target_digest) == (LoadState.LOADING, None, OLD.digest)
+    assert view.failure is not None
+    assert view.failure.reason == "ModelCrashed"
+    assert slot.rest(1000.0) == 0
+    slot.reached(SERVED)
+    assert slot.view() == _loaded(OLD)
+
+
+def test_what_crashes_again_is_failed_and_waits() -> None:
+    slot = _slot(wanted=OLD, served=OLD)
+    slot.crashed("dead", 1000.0)
+    slot.reached(SERVED)
+    slot.crashed("dead", 1010.0)
+    assert slot.view().state is LoadState.FAILED
+    assert slot.rest(1010.0) == 1
+    slot.want(None)
+    assert slot.rest(1010.0) == 0
+
+
+def test_a_failed_way_back_keeps_its_reason_and_is_tried_again() -> None:
+    slot = _slot(wanted=OLD, served=OLD)
+    slot.crashed("dead", 1000.0)
+    slot.failed(FAILURE)
+    assert slot.failure is not None
+    assert (slot.failure.reason, slot.failure.retryable) == ("ModelCrashed", True)
+    assert "LoadFailed: words" in slot.failure.message
+
+
+def test_what_crashed_and_what_is_wanted_are_tried_in_turn() -> None:
+    slot = _slot(wanted=OLD, served=OLD)
+    slot.want(NEW)
+    slot.crashed("dead", 1000.0)
+    tried = []
+    for _ in range(3):
+        tried.append(slot.next)
+        slot.failed(FAILURE)
+    assert tried == [OLD, NEW, OLD]
+    slot.reached(SERVED)
+    wanted = replace(_loaded(OLD), target_digest=NEW.digest, target_state=LoadState.PENDING)
+    assert slot.view() == wanted
+
+
+@pytest.mark.parametrize(
+    "another_start",
+    [
+        pytest.param(lambda slot: slot.want(NEW), id="another-version"),
+        pytest.param(lambda slot: slot.lost(), id="another-triton"),
+    ],
+)
+def test_a_new_start_forgets_crashes(another_start: Callable[[Slot], None]) -> None:
+    slot = _slot(wanted=OLD, served=OLD)
+    for instant in (1000.0, 1001.0, 1002.0):
+        slot.reached(SERVED)
+        slot.crashed("dead", instant)
+    another_start(slot)
+    assert slot.rest(1002.0) == 0
+    assert slot.next == slot.wanted
+    assert slot.view() == HeldModel(name="m", state=LoadState.PENDING)
+
+
+async def test_a_crash_cuts_fetching_short() -> None:
+    slot = _slot(wanted=OLD, served=OLD)
+    slot.want(NEW)
+    fetching = asyncio.create_task(slot.unless_superseded(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert slot.idle
+    slot.crashed("dead", 1000.0)
+    with pytest.raises(SupersededError):
+        await fetching
 
 
 def test_what_is_not_wanted_is_unloading() -> None:

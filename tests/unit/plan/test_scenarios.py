@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from tests.unit.plan.world import MIB, World, model_spec, pool_spec
 
-from tightship.api.failures import Failure
+from tightship.api.failures import MODEL_CRASHED, Failure
 from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.actions import ApplyModelStatus, ApplyPoolStatus
 from tightship.plan.snapshot import InvalidSpec
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 A, B = "s3://models/a.onnx", "s3://models/b.onnx"
 DOWN = Failure(reason="TritonFailed", message="Triton ended.", retryable=True)
+CRASHED = Failure(reason=MODEL_CRASHED, message="It stopped answering.", retryable=True)
 BROKEN = Failure(reason="InvalidModel", message="Not an ONNX file.", retryable=False)
 
 
@@ -323,6 +324,40 @@ def invalid_spec_keeps_serving(world: World) -> None:
     assert world.models["intent"].status["modelStatus"]["transitionStatus"] == "InvalidSpec"
 
 
+def crashed_copy_is_no_failed_update(world: World) -> None:
+    world.add("intent", model_spec(replicas=2))
+    world.settle()
+    pod = next(p for p in world.pods.values() if "intent" in p.serves)
+    entry = pod.serves.pop("intent")
+    pod.failures["intent"] = CRASHED
+    world._excuse(pod.name)
+    for _ in range(20):
+        world.step()
+    status = world.models["intent"].status
+    assert world.condition("intent", "Serving") == ("True", "Serving")
+    assert world.condition("intent", "Ready") == ("Unknown", "Updating")
+    assert status["modelStatus"]["transitionStatus"] == "InProgress"
+    assert status["modelStatus"]["lastFailureInfo"]["reason"] == "ModelCrashed"
+    assert pod.assignment.models == (entry,), "the agent is left to bring back what it had"
+    assert not pod.routed
+    del pod.failures["intent"]
+    world.settle()
+    assert world.ready("intent")
+
+
+def only_copy_crashed(world: World) -> None:
+    world.add("intent", model_spec())
+    world.settle()
+    pod = next(p for p in world.pods.values() if "intent" in p.serves)
+    pod.serves.pop("intent")
+    pod.failures["intent"] = CRASHED
+    world._excuse(pod.name)
+    for _ in range(20):
+        world.step()
+    assert world.condition("intent", "Ready") == ("False", "ModelCrashed")
+    assert not pod.routed
+
+
 def foreign_service(world: World) -> None:
     world.foreign.add("intent")
     world.add("intent", model_spec())
@@ -346,6 +381,11 @@ STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     "new version, one copy": (new_version(1), {}),
     "new version, two copies": (new_version(2), {"servers": (2, 2)}),
     "new version does not load": (new_version_does_not_load, {"servers": (2, 2)}),
+    "crashed copy is no failed update": (
+        crashed_copy_is_no_failed_update,
+        {"servers": (2, 2)},
+    ),
+    "only copy crashed": (only_copy_crashed, {}),
     "server lost": (server_lost, {"servers": (2, 2)}),
     "Triton killed": (triton_killed, {}),
     "server down for long": (server_down_for_long, {"servers": (2, 2)}),

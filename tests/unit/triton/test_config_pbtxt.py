@@ -16,6 +16,7 @@ from tightship.triton.config_pbtxt import (
     complete,
     effective_config,
     identity,
+    instances,
     max_batch_size,
     overlay,
     parse,
@@ -222,3 +223,16 @@ def test_questions_to_a_config() -> None:
 def test_what_triton_would_not_take_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"config\.pbtxt cannot be read"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("groups", "count"),
+    [
+        pytest.param([], 1, id="none-said"),
+        pytest.param([{"count": 3, "kind": "KIND_CPU", "gpus": []}], 3, id="on-cpu"),
+        pytest.param([{"count": 2, "gpus": [0, 1]}], 4, id="on-each-of-two-devices"),
+        pytest.param([{"count": 2}, {"count": 1}], 3, id="two-groups"),
+    ],
+)
+def test_instances_are_counted(groups: list[dict[str, Any]], count: int) -> None:
+    assert instances({"instance_group": groups}) == count

@@ -52,6 +52,20 @@ def test_a_life_is_pid_and_start(proc: Path) -> None:
     assert ProcessMeter(8001, proc).server() is None
 
 
+def test_instances_are_the_living_processes_of_one_model(proc: Path) -> None:
+    stub = "/opt/triton_python_backend_stub"
+    _process(proc, 40, 7, [stub, "/models/digits/1/model.onnx", "digits_0_0", "/opt/onnxruntime"])
+    _process(proc, 41, 7, [stub, "/models/digits/1/model.onnx", "digits_0_1", "/opt/onnxruntime"])
+    _process(proc, 42, 7, [stub, "/models/digits__staging/1/model.onnx", "digits__staging_0_0"])
+    _process(proc, 43, 7, [stub, "/models/my-digits/1/model.onnx", "my-digits_0_0"])
+    _process(proc, 44, 7, [])  # one that has ended and was not waited for has no command line
+    _process(proc, 45, 30, [stub, "/models/digits/1/model.onnx", "digits_0_2"])  # another Triton's
+    meter = ProcessMeter(8000, proc)
+    assert meter.instances("digits") == {"digits_0_0", "digits_0_1"}
+    assert meter.instances("other") == set()
+    assert ProcessMeter(8001, proc).instances("digits") == set()
+
+
 async def test_the_default_port_needs_no_flag(tmp_path: Path) -> None:
     _process(tmp_path, 7, 1, ["tritonserver", "--model-repository=/models"], 10)
     assert await ProcessMeter(8000, tmp_path).read() == 10 * 1024

@@ -29,6 +29,21 @@ def test_totals_add_up_over_the_labels_not_asked_for() -> None:
     assert metrics.total("nv_gpu_memory_used_bytes") == 1e9
 
 
+def test_totals_by_a_label() -> None:
+    metrics = parse(PAGE)
+    assert metrics.totals("nv_inference_request_success", by="model") == {"a": 10, "b": 0}
+    second = metrics.totals("nv_inference_request_success", by="model", version="2")
+    assert second == {"a": 3}
+    assert metrics.totals("nv_no_such_metric", by="model") == {}
+
+
+def test_a_part_of_the_page() -> None:
+    part = parse(PAGE, only=("nv_gpu_", "nv_inference_request_success"))
+    assert part.total("nv_inference_request_success") == 10
+    assert part.total("nv_gpu_memory_used_bytes") == 1e9
+    assert isinstance(part.total("nv_inference_request_summary_us_count"), NoData)
+
+
 def test_a_counted_zero_is_a_number() -> None:
     assert parse(PAGE).total("nv_inference_request_success", model="b") == 0
 
