@@ -107,6 +107,8 @@ def _triton(pool: str, spec: ServingPoolSpec) -> Object:
         ],
         "startupProbe": {**live, "periodSeconds": 2, "failureThreshold": 150},
         "livenessProbe": {**live, "periodSeconds": 10, "failureThreshold": 6},
+        # A restarted Triton has no models yet; the agent knows when they are back.
+        "readinessProbe": _agent_probe("/readyz", period=1, failures=10),
         "lifecycle": _drain(spec),
         "resources": resources(
             spec.server.resources,
@@ -202,7 +204,7 @@ def _drain(spec: ServingPoolSpec) -> Object:
 
 def _agent_probe(path: str, *, period: int, failures: int) -> Object:
     return {
-        "httpGet": {"path": path, "port": "probes"},
+        "httpGet": {"path": path, "port": names.AGENT_PROBE_PORT},
         "periodSeconds": period,
         "failureThreshold": failures,
         "timeoutSeconds": 2,
