@@ -14,13 +14,15 @@ _HEAD = """# Benchmarks
 Written by `make bench-report` from `benchmarks/results/*.json`; targets are in
 `benchmarks/budgets.yaml`. Missed ones are shown too. README and docs quote this page only.
 """
+_NOTHING = "No run is recorded yet: `make bench-line` makes the first.\n"
 _MARKS = {True: "met", False: "**missed**", None: ""}
 
 
 def main() -> int:
     """Writes the page."""
     results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    PAGE.write_text("\n".join([_HEAD, *(text for result in results for text in _section(result))]))
+    sections = [text for result in results for text in _section(result)]
+    PAGE.write_text("\n".join([_HEAD, *(sections or [_NOTHING])]))
     sys.stdout.write(
         f"{PAGE.relative_to(Path.cwd()) if PAGE.is_relative_to(Path.cwd()) else PAGE}\n"
     )
