@@ -14,9 +14,8 @@ from collections.abc import Callable
 from benchmarks import control_plane
 from benchmarks.record import Bench
 from tests.e2e import demo
-from tests.e2e.support import cluster, deployment, disruption, examples, rest, store
+from tests.e2e.support import cluster, deployment, disruption, examples, rest
 from tests.e2e.support.client import Counts
-from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.workspace import Workspace
 from tests.support import cache
 from tests.support.tools import CLUSTER
@@ -59,7 +58,7 @@ def _milliseconds(duration: str) -> float:
 
 def run_disruptions(bench: Bench) -> None:
     """What clients notice of each disruption, with one copy and with two."""
-    with disruption.scene(_prepared(), "bench-disruptions") as scene:
+    with disruption.scene(deployment.prepare(cluster.found()), "bench-disruptions") as scene:
         for name in disruption.DISRUPTIONS:
             outcome = disruption.measure(scene, name)
             for copies, counts in (("one copy", outcome.one), ("two copies", outcome.two)):
@@ -77,7 +76,7 @@ def _failed(bench: Bench, name: str, counts: Counts) -> None:
 
 def run_rest(bench: Bench) -> None:
     """Two minutes with ten models and no change."""
-    with rest.ten_models(_prepared(), "bench-rest") as quiet:
+    with rest.ten_models(deployment.prepare(cluster.found()), "bench-rest") as quiet:
         seen = rest.observe(quiet, seconds=_REST_SECONDS)
     leases = (
         f"in {_REST_SECONDS:g} s, ten models; {seen.requests.leases} renewals of the Lease apart"
@@ -85,17 +84,6 @@ def run_rest(bench: Bench) -> None:
     bench.add("idle writes", seen.requests.writes, "", note=leases)
     bench.add("idle writes, CPU meanwhile", round(seen.cpu * 100, 2), "%", note="of one core")
     bench.add("memory, operator with ten models", round(seen.memory / 2**20, 1), "MiB")
-
-
-def _prepared() -> Cluster:
-    """The cluster with the store, its files, and the operator."""
-    found = cluster.found()
-    store.install(found.kubectl, found.images["store"])
-    deployment.install(found)
-    with store.bucket(found.kubectl) as bucket:
-        bucket.upload(examples.files(), "examples")
-        store.restore(bucket)
-    return found
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.e2e import demo as demonstration
 from tests.e2e.support import cluster as clusters
-from tests.e2e.support import deployment, examples, store
+from tests.e2e.support import deployment, store
 from tests.e2e.support.client import Client
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.workspace import Workspace
@@ -29,12 +29,7 @@ def demo() -> Workspace:
 @pytest.fixture(scope="session")
 def cluster(bare_cluster: Cluster) -> Cluster:
     """A cluster with the store, the examples' files in it, and the operator."""
-    store.install(bare_cluster.kubectl, bare_cluster.images["store"])
-    deployment.install(bare_cluster)
-    with store.bucket(bare_cluster.kubectl) as bucket:
-        bucket.upload(examples.files(), "examples")
-        store.restore(bucket)
-    return bare_cluster
+    return deployment.prepare(bare_cluster)
 
 
 @pytest.fixture

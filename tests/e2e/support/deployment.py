@@ -1,5 +1,6 @@
 """The operator from its chart, as the README installs it."""
 
+from tests.e2e.support import examples, store
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.kubectl import Kubectl
 from tests.support.cache import REPOSITORY
@@ -21,6 +22,16 @@ def install(cluster: Cluster, *values: str) -> None:
         *chosen, "--wait", f"--timeout={_SECONDS}s",
     )  # fmt: skip
     wait_operator(cluster.kubectl)
+
+
+def prepare(cluster: Cluster) -> Cluster:
+    """The cluster with the store, the examples' files in it, and the operator."""
+    store.install(cluster.kubectl, cluster.images["store"])
+    install(cluster)
+    with store.bucket(cluster.kubectl) as bucket:
+        bucket.upload(examples.files(), "examples")
+        store.restore(bucket)
+    return cluster
 
 
 def upgrade_operator(cluster: Cluster) -> None:

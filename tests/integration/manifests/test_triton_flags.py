@@ -9,6 +9,7 @@ import pytest
 from tests.support import actions
 from tests.support import triton as triton_process
 from tests.support.triton import Triton
+from tritonclient import grpc
 
 from tightship.api import names
 from tightship.manifests import security
@@ -68,7 +69,6 @@ def test_clients_need_no_key(server: Triton, path: str) -> None:
 
 
 def test_grpc_is_closed_without_the_key(server: Triton) -> None:
-    grpc = pytest.importorskip("tritonclient.grpc")
     with grpc.InferenceServerClient(server.grpc) as client:
         assert client.is_server_live()
         with pytest.raises(Exception, match="restricted"):
