@@ -49,6 +49,7 @@ async def _run(settings: Settings) -> None:
         settings.triton,
         key=credentials.triton_key,
         metrics_address=settings.triton_metrics,
+        keep_alive=False,
     )
     source = StoreSource(
         uri=settings.store_uri, credentials=settings.secrets / _STORE, claims=settings.claims

@@ -15,7 +15,9 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a volume)
 TEMPORARY_BYTES = 256 * 2**20
 LOG_BYTES = 128 * 2**20  # what the kubelet keeps of a container's output, with room
 TRITON_KEY_VARIABLE = "TRITON_KEY"
-TRITON_EXIT_SECONDS = 30  # requests in flight at the end of the drain may finish
+TRITON_EXIT_SECONDS = 5
+"""What a request may still take at the end of the drain. Triton waits this long for each idle HTTP
+connection that a client keeps open, so it is what most ends take."""
 
 _RESTRICTED = "model-repository,shared-memory,trace,logging,statistics"
 _SHARED_MEMORY_MOST = 2**30

@@ -39,7 +39,8 @@ class TritonClient:
 
     `key` opens the restricted APIs, `metrics_address` is HOST:PORT of the metrics port. Every call
     has a deadline in seconds and raises TritonUnreachableError when Triton does not answer
-    within it, TritonRefusedError when it answers with an error.
+    within it, TritonRefusedError when it answers with an error. Without `keep_alive` each call has
+    a connection of its own: a Triton that is told to end waits for open ones, up to a timeout.
     """
 
     def __init__(
@@ -49,10 +50,14 @@ class TritonClient:
         key: str | None = None,
         metrics_address: str | None = None,
         deadline: float = 10.0,
+        keep_alive: bool = True,
     ) -> None:
         self.address = address
         self._metrics_url = f"http://{metrics_address}/metrics" if metrics_address else None
-        self._headers = {names.RESTRICTED_HEADER: key} if key else {}
+        self._headers = {
+            **({names.RESTRICTED_HEADER: key} if key else {}),
+            **({} if keep_alive else {"Connection": "close"}),
+        }
         self._deadline = deadline
 
     @property
@@ -75,7 +80,7 @@ class TritonClient:
         """Whether the server process answers at all."""
         try:
             async with self._guarded("the liveness probe", self._deadline):
-                return bool(await self._triton.is_server_live())
+                return bool(await self._triton.is_server_live(headers=dict(self._headers)))
         except TritonUnreachableError:
             return False
 
@@ -115,7 +120,8 @@ class TritonClient:
     async def server_version(self) -> str:
         """Triton's own version."""
         async with self._guarded("the server's metadata", self._deadline):
-            return str((await self._triton.get_server_metadata())["version"])
+            raw = await self._triton.get_server_metadata(headers=dict(self._headers))
+        return str(raw["version"])
 
     async def statistics(self, model: str) -> dict[str, Any]:
         """Triton's cumulative statistics of the served version of the model (times in ns)."""
@@ -134,7 +140,7 @@ class TritonClient:
     ) -> dict[str, np.ndarray]:
         """Asks the model with inputs that were prepared once for many requests."""
         async with self._guarded(f"a request to '{model}'", deadline or self._deadline):
-            result = await self._triton.infer(model, request)
+            result = await self._triton.infer(model, request, headers=dict(self._headers))
         named = [output["name"] for output in result.get_response()["outputs"]]
         return {name: result.as_numpy(name) for name in named}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from tests.integration.agent.harness import Agent, AgentClient, Store, write_secret
+from tests.support.triton import Triton
 
 from tightship.agent.supervisor import CONFIGURATION_ERROR
 
@@ -20,6 +21,18 @@ def test_sigterm_ends_supervisor_and_agent(agent: Agent) -> None:
     os.kill(agent.process.pid, signal.SIGTERM)
     assert agent.process.ended_within(15)
     assert not Path(f"/proc/{child}").exists()
+
+
+async def test_the_agent_does_not_hold_up_the_end_of_triton(
+    agent: Agent, operator: AgentClient, store: Store, server: Triton
+) -> None:
+    model = (await store.publish(2.0)).as_model("model")
+    await operator.assign(model)
+    await operator.until_loaded(model)
+    server.process.stop()
+    assert agent.process.running
+    assert "successfully unloaded 'model'" in server.process.tail()
+    assert "Exit timeout expired" not in server.process.tail()
 
 
 async def test_the_supervisor_outlives_many_agents(agent: Agent, operator: AgentClient) -> None:
