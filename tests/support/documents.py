@@ -164,6 +164,16 @@ def paths(node: object, at: Path = ()) -> Iterator[Path]:
         yield from paths(value, (*at, name))
 
 
+def changed(base: Document, place: tuple[str, ...], value: object) -> Document:
+    """A copy of the document with another value at one place."""
+    document = copy.deepcopy(base)
+    parent = document
+    for step in place[:-1]:
+        parent = parent[step]
+    parent[place[-1]] = value
+    return document
+
+
 @st.composite
 def mutated(draw: st.DrawFn, *bases: Document) -> Document:
     """A copy of one of the documents with at most three places changed, removed or added."""

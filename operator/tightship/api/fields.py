@@ -163,6 +163,20 @@ def sequence(item: Reader[T], most: int) -> Reader[tuple[T, ...]]:
     return read
 
 
+def distinct(item: Reader[T], most: int) -> Reader[tuple[T, ...]]:
+    """A list in which no item is named twice, as the API server holds a `set`."""
+    read = sequence(item, most)
+
+    def unique(value: object, path: str) -> tuple[T, ...]:
+        items = read(value, path)
+        twice = next((i for n, i in enumerate(items) if i in items[:n]), None)
+        if twice is not None:
+            raise SpecError(f"{path}: names {twice} twice")
+        return items
+
+    return unique
+
+
 def mapping(key: Reader[str], item: Reader[T], most: int) -> Reader[dict[str, T]]:
     """An object whose names are the user's."""
 
@@ -184,10 +198,7 @@ def _whole(value: object) -> int | None:
 
 
 def _text_or_number(value: object, path: str) -> str | int:
-    number = _whole(value)
-    if number is not None:
-        return number
-    if not isinstance(value, str):
+    if isinstance(value, bool) or not isinstance(value, int | str):  # 2.0 is none
         raise SpecError(f"{path}: must be a whole number or a string")
     return value
 

@@ -8,6 +8,7 @@ from tightship.api.fields import (
     SpecError,
     choice,
     cpu,
+    distinct,
     duration,
     integer,
     mapping,
@@ -195,7 +196,7 @@ def _converter(value: object, path: str) -> Converter:
         max_concurrent=fields.optional("maxConcurrent", integer(1, 100), 1),
         max_concurrent_intakes=fields.optional("maxConcurrentIntakes", integer(1, 100), 4),
         retries=fields.optional("retries", integer(0, 10), 2),
-        allowed_hosts=fields.optional("allowedHosts", sequence(_HOST, 64), ()),
+        allowed_hosts=fields.optional("allowedHosts", distinct(_HOST, 64), ()),
         max_source_bytes=fields.optional("maxSourceSize", memory("1Mi", "1Ti"), 4 * 2**30),
         scratch_bytes=fields.optional("scratchSize", memory("64Mi", "4Ti"), 8 * 2**30),
     )

@@ -22,6 +22,9 @@ _CASES = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
+_CORES = ("server", "resources", "requests", "cpu")
+_HOSTS = ("converter", "allowedHosts")
+
 
 @dataclass
 class Admission:
@@ -86,5 +89,7 @@ def test_models(admission: Admission, spec: Document) -> None:
 @given(spec=documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL))
 @example(spec=documents.MINIMAL_POOL)
 @example(spec=documents.FULL_POOL)
+@example(spec=documents.changed(documents.MINIMAL_POOL, _CORES, 2.0))
+@example(spec=documents.changed(documents.MINIMAL_POOL, _HOSTS, ["a", "a"]))
 def test_pools(admission: Admission, spec: Document) -> None:
     _agree(admission, names.SERVING_POOLS, names.SERVING_POOL, spec, parse_pool)
