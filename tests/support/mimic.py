@@ -9,9 +9,10 @@ from typing import Any
 
 import aiohttp
 from tests.support.apiserver import ApiServer
+from tests.support.summaries import summary
 
 from tightship.api import names
-from tightship.api.artifact import IntakeResult, Summary
+from tightship.api.artifact import IntakeResult
 from tightship.api.job import answer
 
 Object = dict[str, Any]
@@ -184,29 +185,7 @@ def _result(job: Object, kind: str) -> str:
     if kind == "intake":
         found = IntakeResult(source_digest=inputs, source_bytes=1)
         return answer(found.to_json())
-    summary = Summary(
-        key=inputs,
-        digest=inputs[::-1],
-        variant="int8",
-        technique="Quantize",
-        reason="the fastest inside the gate",
-        bytes_before=4_000_000,
-        bytes_after=1_000_000,
-        speedup=2.0,
-        p50_before=0.004,
-        p50_after=0.002,
-        p99=0.003,
-        metric="agreement",
-        metric_before=1.0,
-        metric_after=1.0,
-        gate_max_drop=0.01,
-        candidates=4,
-        memory=50 * 2**20,
-        load_seconds=0.1,
-        duty_seconds=0.001,
-        max_batch=8,
-    )
-    return answer(summary.to_json())
+    return answer(summary(inputs, digest=inputs[::-1]).to_json())
 
 
 def _complete() -> Object:

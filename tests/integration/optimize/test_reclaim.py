@@ -5,33 +5,13 @@ from pathlib import Path
 
 import pytest
 from tests.integration.optimize.harness import Pod
+from tests.support.summaries import summary
 
-from tightship.api.artifact import UNUSED, Summary
+from tightship.api.artifact import UNUSED
 from tightship.storage import Access, Storage, run, write_manifest
 
 KEY = "c" * 64
-SUMMARY = Summary(
-    key=KEY,
-    digest="",
-    variant="original",
-    technique="None",
-    reason="Nothing was faster inside the gate.",
-    bytes_before=1,
-    bytes_after=1,
-    speedup=1.0,
-    p50_before=0.001,
-    p50_after=0.001,
-    p99=0.002,
-    metric="agreement",
-    metric_before=1.0,
-    metric_after=1.0,
-    gate_max_drop=0.01,
-    candidates=1,
-    memory=1,
-    load_seconds=0.1,
-    duty_seconds=0.001,
-    max_batch=1,
-)
+SUMMARY = summary(KEY)
 
 
 @pytest.fixture

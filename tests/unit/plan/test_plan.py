@@ -47,7 +47,7 @@ def test_status_of_a_served_model_is_exactly_this() -> None:
             "Converted",
             "True",
             "Converted",
-            "int8-static, 2.41 times as fast: 2.41 times as fast, drop 0.0028 inside 0.01",
+            "static-int8, 2.41 times as fast: 2.41 times as fast, drop 0.0028 inside 0.01",
         ),
         ("Placed", "True", "Placed", f"1 copy on {pod}."),
         ("Serving", "True", "Serving", "The copy answers."),
@@ -69,7 +69,7 @@ def test_status_of_a_served_model_is_exactly_this() -> None:
         "artifact": {
             "key": key,
             "digest": digest,
-            "variant": "int8-static",
+            "variant": "static-int8",
             "technique": "Quantize",
             "bytes": 100,
             "memory": 104857600,

@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tests.support.summaries import summary
+
 from tightship.api import names
 from tightship.api.agent import (
     Assignment,
@@ -534,28 +536,7 @@ class World:
     def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary:
         if job.kind is JobKind.INTAKE:
             return IntakeResult(source_digest=sha(uri), source_bytes=10)
-        return Summary(
-            key=job.inputs,
-            digest=sha(job.inputs),
-            variant="int8-static",
-            technique="Quantize",
-            reason="2.41 times as fast, drop 0.0028 inside 0.01",
-            bytes_before=400,
-            bytes_after=100,
-            speedup=2.41,
-            p50_before=0.0046,
-            p50_after=0.00191,
-            p99=0.0023,
-            metric="accuracy",
-            metric_before=0.9722,
-            metric_after=0.9694,
-            gate_max_drop=0.01,
-            candidates=7,
-            memory=self.memory(uri),
-            load_seconds=1.8,
-            duty_seconds=0.0012,
-            max_batch=32,
-        )
+        return summary(job.inputs, digest=sha(job.inputs), memory=self.memory(uri))
 
     def _deploy(self) -> None:
         """The Deployment's controller, with maxSurge 1 or maxUnavailable 1."""
