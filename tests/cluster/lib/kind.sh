@@ -79,9 +79,21 @@ delete_cluster() {
   for owner in docker podman; do
     { command -v "$owner" && "$owner" info; } >/dev/null 2>&1 || continue
     mapfile -t nodes < <("$owner" ps -aq --filter "label=io.x-k8s.kind.cluster=$cluster")
-    ((${#nodes[@]})) || continue
-    say "deleting the cluster"
-    "$owner" rm -f -v "${nodes[@]}" >/dev/null || die "$owner cannot remove the old cluster; remove its containers by hand"
+    if ((${#nodes[@]})); then
+      say "deleting the cluster"
+      "$owner" rm -f -v "${nodes[@]}" >/dev/null || die "$owner cannot remove the old cluster; remove its containers by hand"
+    fi
+    delete_volumes "$owner"
   done
   rm -f "$KUBECONFIG"
+}
+
+# With podman kind makes the volume of a node's /var itself, so that it does not go with the container. Its label is the node's name.
+delete_volumes() {
+  local node volumes=()
+  for node in "$cluster"-{control-plane,worker,worker2}; do
+    mapfile -t -O "${#volumes[@]}" volumes < <("$1" volume ls -q --filter "label=$node")
+  done
+  ((${#volumes[@]})) || return 0
+  "$1" volume rm "${volumes[@]}" >/dev/null || die "$1 cannot remove the old cluster's volumes; remove them by hand: ${volumes[*]}"
 }
