@@ -181,20 +181,18 @@ class _Planner:
     def _replicas(self, fleet: Fleet, placement: Placement) -> int:
         """As many as wanted; fewer only when the Deployment is sure to delete spare servers.
 
-        It deletes pods that are not ready first, then those of the lowest deletion cost. So all
-        pods must be ready, and all but the spare ones seen to be marked as holding something.
+        It deletes pods that are not ready first, then those of the lowest deletion cost. So every
+        server that is not spare must be ready, and seen to be marked as holding something.
         """
         wanted, deployment = placement.wanted_servers, self._snapshot.deployment
         if deployment is None or wanted >= deployment.replicas:
             return wanted
         used = {name for servers in placement.servers.values() for name in servers}
-        spare = [v for v in fleet.views if v.empty and v.name not in used]
-        spare = [v for v in spare if v.fact.deletion_cost != COST_HOLDING]
-        marked = sum(v.fact.deletion_cost == COST_HOLDING for v in fleet.views)
-        ready = sum(v.fact.ready for v in fleet.views)
-        if fleet.rolling or not (ready == len(fleet.views) == deployment.replicas):
-            return deployment.replicas
-        if marked + len(spare) < len(fleet.views):
+        spare = {v.name for v in fleet.views if v.empty and v.name not in used}
+        spare -= {v.name for v in fleet.views if v.fact.deletion_cost == COST_HOLDING}
+        kept = [v.fact for v in fleet.views if v.name not in spare]
+        sure = all(f.ready and f.deletion_cost == COST_HOLDING for f in kept)
+        if fleet.rolling or len(fleet.views) != deployment.replicas or not sure:
             return deployment.replicas
         return max(wanted, deployment.replicas - len(spare))
 

@@ -324,17 +324,19 @@ def test_the_source_is_unloaded_when_it_is_drained(
 
 
 @pytest.mark.parametrize(
-    ("cost", "other", "ready", "replicas"),
+    ("cost", "other", "ready", "spare_ready", "replicas"),
     [
-        (0, 100, True, 1),
-        (None, 100, True, 1),
-        (100, 100, True, 2),  # the mark of the spare one is not seen yet
-        (0, None, True, 2),  # nor is that of the one that holds the model
-        (0, 100, False, 2),  # a pod that is not ready would be deleted in its stead
+        (0, 100, True, True, 1),
+        (None, 100, True, True, 1),
+        (None, 100, True, False, 1),  # a pod that is not ready is deleted first
+        (100, 100, True, True, 2),  # the mark of the spare one is not seen yet
+        (0, None, True, True, 2),  # nor is that of the one that holds the model
+        (0, 100, False, True, 2),  # a pod that is not ready would be deleted in its stead
+        (0, 100, False, False, 2),  # and of two such pods either
     ],
 )
 def test_servers_go_only_when_it_is_sure_which(
-    cost: int | None, other: int | None, *, ready: bool, replicas: int
+    cost: int | None, other: int | None, *, ready: bool, spare_ready: bool, replicas: int
 ) -> None:
     world = served(servers=(2, 2))
     world.edit_pool(replace(world.pool_spec(), min_servers=1))
@@ -343,7 +345,7 @@ def test_servers_go_only_when_it_is_sure_which(
     servers = tuple(
         replace(s, deletion_cost=other, ready=ready)
         if s.name == holder
-        else replace(s, deletion_cost=cost)
+        else replace(s, deletion_cost=cost, ready=spare_ready)
         for s in snapshot.servers
     )
     actions = plan(replace(snapshot, servers=servers)).actions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,6 +283,19 @@ def too_large(world: World) -> None:
     assert world.condition("intent", "Placed") == ("False", "TooLarge")
 
 
+def scaled_up_by_hand(world: World) -> None:
+    first_conversion(world)
+    assert world.deployment is not None
+    holders = world.servers_of("intent")
+    world.deployment = replace(world.deployment, replicas=3)
+    for _ in range(4):
+        world.advance()
+    assert len(world.pods) == 3
+    world.settle()
+    assert list(world.pods) == holders
+    assert world.ready("intent")
+
+
 def deleted_during_conversion(world: World) -> None:
     world.add("intent", model_spec())
     for _ in range(8):
@@ -409,6 +423,8 @@ STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     ),
     "room is counted during a change": (room_is_counted_during_a_change, {}),
     "too large": (too_large, {}),
+    "scaled up by hand": (scaled_up_by_hand, {}),
+    "scaled up by hand, below the limit": (scaled_up_by_hand, {"servers": (1, 4)}),
     "deleted during conversion": (deleted_during_conversion, {}),
     "deleted while served": (deleted_while_served, {}),
     "unreachable agent": (unreachable_agent, {"servers": (2, 2)}),
