@@ -104,7 +104,7 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.SERVING: "verified copies answer through the Service",
     Reason.AWAITING_PLACEMENT: "no server has the model yet",
     Reason.LOADING: "servers fetch, load or verify the model",
-    Reason.AWAITING_ENDPOINTS: "the model is loaded, its server is not yet behind the Service",
+    Reason.AWAITING_ENDPOINTS: "it is loaded, but its Service does not lead to it everywhere yet",
     Reason.SERVER_UNREACHABLE: "the server's agent does not answer; nothing is changed there",
     Reason.UPDATING: "the present spec is being carried out; what was served before still answers",
     Reason.SERVERS_READY: "every wanted server is ready",

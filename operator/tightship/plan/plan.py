@@ -29,7 +29,7 @@ from tightship.plan.snapshot import InvalidSpec
 from tightship.plan.status import model_status, stranded_status
 from tightship.plan.sweep import plan_sweep
 from tightship.plan.targets import Target, item, refusal, refused, target
-from tightship.plan.verdict import Subject
+from tightship.plan.verdict import Subject, settles_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -115,6 +115,7 @@ class _Planner:
             for v in fleet.views
             if v.fact.placed and not v.fact.ready and v.fact.ready_changed is not None
         ]
+        times += [t for m in self._snapshot.models if (t := settles_at(m, fleet)) is not None]
         due = [t - now for t in times if t > now]
         return max(WAKE_MIN, min(due)) if due else None
 

@@ -19,6 +19,7 @@ from tightship.plan.serving import measured
 from tightship.plan.verdict import Copies, Subject, conditions, count, on_servers, transition
 
 if TYPE_CHECKING:
+    from tightship.api.agent import ServingConfig
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.fleet import Fleet
     from tightship.plan.snapshot import ModelFact
@@ -45,7 +46,8 @@ def model_status(
         "artifact": subject.outcome.artifact,
         "previous": _previous(subject, state),
         "optimization": subject.outcome.optimization,
-        **_objectives(subject, pool),
+        "slo": _objective(subject, pool),
+        "serving": _settings(subject, fleet),
         "placement": _placement(subject, fleet),
         "replicas": _routed(subject, fleet),
         "selector": f"{names.route_label(model.name)}={names.ROUTED}",
@@ -149,33 +151,47 @@ def _previous(subject: Subject, state: str) -> dict[str, Any] | None:
     return live.get("previous")
 
 
-def _objectives(subject: Subject, pool: ServingPoolSpec) -> dict[str, Any]:
-    """`slo` and `serving`."""
-    spec, wanted = subject.model.spec, subject.wanted
+def _objective(subject: Subject, pool: ServingPoolSpec) -> dict[str, Any] | None:
+    spec = subject.model.spec
     if subject.invalid is not None or not isinstance(spec, OptimizedModelSpec):
-        live = subject.model.status
-        return {"slo": live.get("slo"), "serving": live.get("serving")}
-    parts: dict[str, Any] = {}
+        known: dict[str, Any] | None = subject.model.status.get("slo")
+        return known
     goal = inputs.objective(spec, pool)
-    if goal:
-        parts["slo"] = {
-            "class": spec.serving.slo.class_name,
-            "percentile": goal.percentile,
-            "target": figures.duration(goal.target),
-        }
-        if artifact := subject.artifact:
-            latency = measured(artifact, goal)
-            parts["slo"] |= {"p99": figures.duration(artifact.p99), "met": latency <= goal.target}
-    if wanted:
-        config = wanted.entry.config
-        parts["serving"] = {
-            "instances": config.instances,
-            "dynamicBatching": config.dynamic_batching,
-            "maxQueueDelay": figures.duration(config.max_queue_delay_us / 1_000_000),
-            "responseCache": config.response_cache,
-            **({"reason": subject.cut} if subject.cut else {}),
-        }
-    return parts
+    if not goal:
+        return None
+    slo: dict[str, Any] = {
+        "class": spec.serving.slo.class_name,
+        "percentile": goal.percentile,
+        "target": figures.duration(goal.target),
+    }
+    if artifact := subject.artifact:
+        latency = measured(artifact, goal)
+        slo |= {"p99": figures.duration(artifact.p99), "met": latency <= goal.target}
+    return slo
+
+
+def _settings(subject: Subject, fleet: Fleet) -> dict[str, Any] | None:
+    """The serving settings that copies are brought to, or have, where nothing is changed."""
+    wanted = subject.wanted
+    if wanted is None or not (subject.paused or wanted.held):
+        return _settings_json(wanted.entry.config, subject.cut) if wanted else None
+    held = [view.loaded(subject.model.name) for view in on_servers(subject, fleet)]
+    config = next((copy.config for copy in held if copy and copy.config), None)
+    known: dict[str, Any] | None = subject.model.status.get("serving")
+    if config is None:
+        return known
+    served = _settings_json(config, None)
+    return known if known and {**known, **served} == known else served
+
+
+def _settings_json(config: ServingConfig, cut: str | None) -> dict[str, Any]:
+    return {
+        "instances": config.instances,
+        "dynamicBatching": config.dynamic_batching,
+        "maxQueueDelay": figures.duration(config.max_queue_delay_us / 1_000_000),
+        "responseCache": config.response_cache,
+        **({"reason": cut} if cut else {}),
+    }
 
 
 def _placement(subject: Subject, fleet: Fleet) -> list[dict[str, Any]]:

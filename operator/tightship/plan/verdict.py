@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tightship.api.agent import LoadState
-from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
+from tightship.api.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Reason,
+    find_condition,
+)
 from tightship.plan.rollout import Wanted, carried_out, update_failure
 
 if TYPE_CHECKING:
@@ -48,7 +54,7 @@ class Subject:
 class Copies:
     """The model's copies, counted."""
 
-    answering: int
+    answering: int  # wherever the client is
     done: int  # answering in the wanted version
     loaded: int
     loading: int
@@ -65,13 +71,14 @@ def on_servers(subject: Subject, fleet: Fleet) -> tuple[View, ...]:
 
 def count(subject: Subject, fleet: Fleet) -> Copies:
     """Looks at every copy."""
-    name, wanted = subject.model.name, subject.wanted
+    name, wanted, known = subject.model.name, subject.wanted, _is_serving(subject.model)
     answering = done = loaded = loading = unreachable = failed = 0
     failure: Failure | None = None
     blocked = False
     for view in on_servers(subject, fleet):
         held = view.held.get(name)
-        answers = fleet.answering(name, view)
+        settled = fleet.settled_at(name, view)
+        answers = settled is not None and (known or settled <= fleet.now)
         answering += answers
         done += answers and wanted is not None and _is_done(wanted, view)
         loaded += view.loaded(name) is not None
@@ -82,6 +89,23 @@ def count(subject: Subject, fleet: Fleet) -> Copies:
             failure = failure or held.failure
             blocked = blocked or (wanted is not None and update_failure(wanted, view) is not None)
     return Copies(answering, done, loaded, loading, unreachable, failure, failed, blocked)
+
+
+def settles_at(model: ModelFact, fleet: Fleet) -> float | None:
+    """When the first copy of a model that does not serve yet answers; None: no time is known."""
+    if _is_serving(model):
+        return None
+    times = [fleet.settled_at(model.name, view) for view in fleet.on.get(model.name, ())]
+    return min((t for t in times if t is not None), default=None)
+
+
+def _is_serving(model: ModelFact) -> bool:
+    """Whether its status says that it answers; then the nodes have known of it for a while.
+
+    What they know is no part of the status, and begins anew with each operator.
+    """
+    found = find_condition(model.status, ConditionType.SERVING)
+    return found.get("status") == ConditionStatus.TRUE
 
 
 def _is_done(wanted: Wanted, view: View) -> bool:
@@ -187,7 +211,7 @@ def _serving(subject: Subject, fleet: Fleet, copies: Copies) -> Condition:
 
 def _not_yet(copies: Copies) -> tuple[Reason, str]:
     if copies.loaded:
-        message = "The model is loaded; its server is not behind the Service yet."
+        message = "The model is loaded; its Service does not lead to it everywhere yet."
         return Reason.AWAITING_ENDPOINTS, message
     if copies.unreachable:
         return Reason.SERVER_UNREACHABLE, "The agent of the model's server does not answer."

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.plan.world import START, STEP, World, model_spec, pool_spec
+from tests.unit.plan.world import MIB, START, STEP, World, model_spec, pool_spec
 
 from tightship.api.v1alpha1 import LatencyObjective, Slo
 from tightship.plan.actions import (
@@ -217,6 +217,36 @@ def test_a_paused_model_is_left_alone() -> None:
     assert world.models["intent"].status["artifact"] != model.status["artifact"]
 
 
+@pytest.mark.parametrize("pool", [False, True], ids=["model", "pool"])
+def test_what_is_paused_tells_the_settings_that_are_served(*, pool: bool) -> None:
+    world = served()
+    model, old = world.models["intent"], world.models["intent"].status["serving"]
+    edited = replace(model, spec=model_spec(response_cache=True), generation=2)
+    spec = world.pool_spec()
+    world.edit_pool(replace(spec, server=replace(spec.server, response_cache_bytes=MIB)))
+    world.settle()
+    world.models["intent"] = replace(edited, status=world.models["intent"].status, paused=not pool)
+    assert world.pool is not None
+    world.pool = replace(world.pool, paused=pool)
+    world.settle()
+    assert world.models["intent"].status["observedGeneration"] == 2
+    assert world.models["intent"].status["serving"] == old
+    world.models["intent"] = replace(world.models["intent"], paused=False)
+    world.pool = replace(world.pool, paused=False)
+    world.settle()
+    assert world.models["intent"].status["serving"] == {**old, "responseCache": True}
+
+
+def test_what_is_paused_half_way_tells_what_it_has() -> None:
+    """The status knew only the wish when the pause came."""
+    world = served()
+    model = world.models["intent"]
+    wish = {**model.status["serving"], "maxQueueDelay": "7ms", "reason": "a wish that was cut"}
+    world.models["intent"] = replace(model, paused=True, status={**model.status, "serving": wish})
+    world.settle()
+    assert world.models["intent"].status["serving"] == model.status["serving"]
+
+
 def test_a_paused_pool_writes_statuses_only() -> None:
     world = served()
     assert world.pool is not None
@@ -300,6 +330,32 @@ def test_the_source_is_routed_until_every_node_knows_the_target(age: float, *, m
         [(max(world.pods), frozenset())] if moves else []
     )
     assert result.requeue_after == (None if moves else pytest.approx(0.1))
+
+
+@pytest.mark.parametrize(
+    ("known", "age", "ready"),
+    [
+        (False, 1.4, False),
+        (False, 1.5, True),
+        (True, 0.0, True),  # only this operator does not know for how long already
+    ],
+)
+def test_a_model_is_ready_when_every_node_knows_the_way(
+    age: float, *, known: bool, ready: bool
+) -> None:
+    world = served()
+    snapshot, model = world.snapshot(), world.models["intent"]
+    endpoints = tuple(replace(e, since=world.now - age) for e in snapshot.endpoints)
+    conditions = model.status["conditions"] if known else []
+    models = (replace(model, status={**model.status, "conditions": conditions}),)
+    result = plan(replace(snapshot, endpoints=endpoints, models=models))
+    told = [a.status for a in result.actions if isinstance(a, ApplyModelStatus)]
+    status = told[0] if told else models[0].status
+    found = {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+    late = ("Unknown", "AwaitingEndpoints")
+    assert found["Ready"] == (("True", "Ready") if ready else late)
+    assert found["Serving"] == (("True", "Serving") if ready else late)
+    assert result.requeue_after == (None if ready else pytest.approx(0.1))
 
 
 @pytest.mark.parametrize("restarted", [False, True])
