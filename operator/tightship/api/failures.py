@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+DIGEST_MISMATCH = "DigestMismatch"
+"""The bytes that were fetched are not those that were asked for."""
 MODEL_CRASHED = "ModelCrashed"
 """A verified model stopped answering on a server, which loads it again by itself."""
 

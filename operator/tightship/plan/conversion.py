@@ -6,13 +6,14 @@ need the same work share it: one Job, owned by all of them, one count of attempt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tightship.api import names
 from tightship.api.artifact import IntakeResult, Summary
 from tightship.api.conditions import Condition, ConditionStatus, Reason
-from tightship.plan import figures
+from tightship.api.failures import DIGEST_MISMATCH
+from tightship.plan import figures, remembered
 from tightship.plan import work as units
 from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, DeleteJob, Owner
 from tightship.plan.inputs import PoolIdentity
@@ -91,7 +92,8 @@ class _Planner:
         self._actions: list[ApplyIntakeJob | ApplyConvertJob | DeleteJob] = []
         self._wake: float | None = None
         self._needed: set[tuple[JobKind, str]] = set()
-        self._intakes, self._artifacts = _known(self._models)
+        self._stale: dict[str, DeleteJob] = {}
+        self._intakes, self._artifacts = remembered.known(self._models)
 
     def plan(self, held: frozenset[str]) -> Conversions:
         for model in self._models:
@@ -100,6 +102,7 @@ class _Planner:
             else:
                 self._step(model)
         held |= {m.uid for m in self._models if m.paused}
+        self._actions += self._stale.values()
         self._actions += delete_unneeded(self._jobs.values(), self._needed, held)
         for kind in JobKind:
             self._schedule([w for w in self._work.values() if w.kind is kind])
@@ -108,11 +111,14 @@ class _Planner:
     def _step(self, model: ModelFact) -> None:
         name = self._identity.inputs_hash(spec_of(model))
         self._needed.add((JobKind.INTAKE, name))
-        intake = self._intake(name)
+        intake = self._intake(name, model)
         if intake is None:
             self._join(JobKind.INTAKE, name, model, None)
             return
         key = self._identity.artifact_key(spec_of(model), intake)
+        if remembered.lapsed(model, name, key):
+            self._renew(name, model)
+            return
         self._needed.add((JobKind.CONVERT, key))
         found = self._artifact(model, key)
         if found is None:
@@ -120,13 +126,27 @@ class _Planner:
             return
         self._outcomes[model.name] = Outcome(
             condition=units.converted(*found),
-            conversion=_progress(name, key, intake, model.retry),
+            conversion=remembered.progress(name, key, intake, model.retry),
             artifact=found[0],
             optimization=found[1],
         )
 
-    def _intake(self, name: str) -> IntakeResult | None:
-        if name in self._intakes:
+    def _renew(self, name: str, model: ModelFact) -> None:
+        """Back to an intake, once the Job that knows the former bytes is gone."""
+        job = self._jobs.get((JobKind.INTAKE, name))
+        if job is None or not job.ended:
+            self._join(JobKind.INTAKE, name, model, None)
+            return
+        reason = "the source has changed since; another intake takes its name"
+        self._stale[job.name] = DeleteJob(name=job.name, uid=job.uid, reason=reason)
+        self._outcomes[model.name] = _kept(model, units.changed())
+
+    def _intake(self, name: str, model: ModelFact) -> IntakeResult | None:
+        """What the model's own status knows counts first, since a source may have changed."""
+        own = remembered.intake_of(model)
+        if own and own[0] == name:
+            return own[1]
+        if name in self._intakes and not remembered.renewed(model, name):
             return self._intakes[name]
         job = self._jobs.get((JobKind.INTAKE, name))
         if job and job.state is JobState.SUCCEEDED and isinstance(job.result, IntakeResult):
@@ -173,7 +193,7 @@ class _Planner:
         if work.asked:
             return self._again(work)
         if not work.failure.retryable or work.attempts > self._pool.converter.retries:
-            self._tell(work, units.failed(work))
+            self._tell(work, units.changed() if self._renewable(work) else units.failed(work))
             return False
         if work.job is None:
             return True
@@ -185,6 +205,13 @@ class _Planner:
             reason = f"attempt {work.attempts} failed; the next one takes its name"
             self._actions.append(DeleteJob(name=work.job.name, uid=work.job.uid, reason=reason))
         return False
+
+    def _renewable(self, work: Work) -> bool:
+        """Whether it goes back to an intake as soon as the statuses know of its failure."""
+        gone = work.failure is not None and work.failure.reason == DIGEST_MISMATCH
+        names_ = {m.name: self._identity.inputs_hash(spec_of(m)) for m in work.users}
+        again = any(remembered.renewed(m, names_[m.name]) for m in work.users)
+        return gone and work.kind is JobKind.CONVERT and not again
 
     def _again(self, work: Work) -> bool:
         """A user asked for another try: the failed Job goes, then the work counts as new."""
@@ -250,64 +277,25 @@ class _Planner:
             key = work.name if work.kind is JobKind.CONVERT else None
             done = model.status.get("conversion") or {}
             retry = done.get("retry", "") if work.asked else model.retry
-            progress = _progress(name, key, work.intake, retry)
-            self._outcomes[model.name] = Outcome(
-                condition=condition,
-                conversion={**progress, **units.attempts_json(work)},
-                artifact=model.status.get("artifact"),
-                optimization=model.status.get("optimization"),
-            )
+            renewed = remembered.renewed(model, name, work.kind)
+            progress = remembered.progress(name, key, work.intake, retry, renewed)
+            conversion = {**progress, **units.attempts_json(work)}
+            self._outcomes[model.name] = replace(_kept(model, condition), conversion=conversion)
 
 
 def _frozen(model: ModelFact) -> Outcome:
     """A paused model keeps what its status says."""
     artifact, optimization = model.status.get("artifact"), model.status.get("optimization")
     if artifact:
-        condition = units.converted(artifact, optimization or {})
-    else:
-        message = "The model is paused: nothing is converted until the annotation is removed."
-        condition = units.condition(ConditionStatus.UNKNOWN, Reason.PAUSED, message)
+        return _kept(model, units.converted(artifact, optimization or {}))
+    message = "The model is paused: nothing is converted until the annotation is removed."
+    return _kept(model, units.condition(ConditionStatus.UNKNOWN, Reason.PAUSED, message))
+
+
+def _kept(model: ModelFact, condition: Condition) -> Outcome:
     return Outcome(
         condition=condition,
         conversion=model.status.get("conversion", {}),
-        artifact=artifact,
-        optimization=optimization,
+        artifact=model.status.get("artifact"),
+        optimization=model.status.get("optimization"),
     )
-
-
-def _known(
-    models: Iterable[ModelFact],
-) -> tuple[dict[str, IntakeResult], dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]]]:
-    """What the statuses remember: intakes by inputs hash, artifacts by KEY."""
-    intakes: dict[str, IntakeResult] = {}
-    artifacts: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
-    for model in models:
-        done = model.status.get("conversion") or {}
-        if done.get("inputs") and done.get("sourceDigest"):
-            intakes.setdefault(
-                done["inputs"],
-                IntakeResult(
-                    source_digest=done["sourceDigest"],
-                    source_bytes=0,
-                    calibration_digest=done.get("calibrationDigest"),
-                    evaluation_digest=done.get("evaluationDigest"),
-                ),
-            )
-        parts = (model.status.get("artifact") or {}, model.status.get("optimization") or {})
-        if figures.read_artifact(*parts):
-            artifacts.setdefault(parts[0]["key"], parts)
-    return intakes, artifacts
-
-
-def _progress(
-    name: str, key: str | None, intake: IntakeResult | None, retry: str
-) -> dict[str, Any]:
-    parts = {
-        "inputs": name,
-        "key": key,
-        "sourceDigest": intake.source_digest if intake else None,
-        "calibrationDigest": intake.calibration_digest if intake else None,
-        "evaluationDigest": intake.evaluation_digest if intake else None,
-        "retry": retry or None,
-    }
-    return {name: value for name, value in parts.items() if value is not None}

@@ -87,6 +87,11 @@ class JobFact:
     result: IntakeResult | Summary | None = None
     failure: Failure | None = None
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more."""
+        return self.state in {JobState.SUCCEEDED, JobState.FAILED}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFact:

@@ -95,7 +95,7 @@ def forget(work: Work) -> None:
 def learn(work: Work) -> None:
     """Adds the failure of the present Job, unless it is the one that is remembered."""
     job = work.job
-    if job is None or job.state in {JobState.PENDING, JobState.RUNNING}:
+    if job is None or not job.ended:
         return
     if job.uid == work.failed_job:
         return
@@ -114,7 +114,7 @@ def learn(work: Work) -> None:
 
 def active(work: Work) -> bool:
     """Whether its Job exists and has not ended."""
-    return work.job is not None and work.job.state in {JobState.PENDING, JobState.RUNNING}
+    return work.job is not None and not work.job.ended
 
 
 def attempts_json(work: Work) -> dict[str, Any]:
@@ -185,6 +185,12 @@ def failed(work: Work) -> Condition:
     tried = f" Tried {work.attempts} times." if work.attempts > 1 else ""
     again = f" A new value of the annotation {names.RETRY_ANNOTATION} tries again."
     return condition(ConditionStatus.FALSE, failure.reason, f"{failure.message}{tried}{again}")
+
+
+def changed() -> Condition:
+    """The bytes of its source or data are no longer those that an intake has checked."""
+    message = "The source or its data changed after they were checked: they are checked anew."
+    return condition(ConditionStatus.UNKNOWN, Reason.RETRYING, message)
 
 
 def retrying(work: Work, due: float, retries: int) -> Condition:

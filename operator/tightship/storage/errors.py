@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tightship.api import failures
 from tightship.api.failures import Failure
 
 ACCESS_DENIED: Final = "AccessDenied"
@@ -10,7 +11,7 @@ ARCHIVE_TOO_LARGE: Final = "ArchiveTooLarge"
 ARCHIVE_UNSAFE: Final = "ArchiveUnsafe"
 CERTIFICATE_NOT_TRUSTED: Final = "CertificateNotTrusted"
 CLAIM_NOT_MOUNTED: Final = "ClaimNotMounted"
-DIGEST_MISMATCH: Final = "DigestMismatch"
+DIGEST_MISMATCH: Final = failures.DIGEST_MISMATCH
 HOST_NOT_ALLOWED: Final = "HostNotAllowed"
 INVALID_CREDENTIALS: Final = "InvalidCredentials"
 INVALID_MANIFEST: Final = "InvalidManifest"

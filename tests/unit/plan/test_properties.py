@@ -27,18 +27,18 @@ faults = st.tuples(
     st.sampled_from(["pod", "triton", "deaf", "hears", "operator"]), st.integers(0, 5)
 )
 pools = st.tuples(st.just("pool"), st.sampled_from(["template", "bigger", "smaller", "image"]))
+sources = st.tuples(st.just("source"), st.sampled_from(URIS))
 waits = st.tuples(st.just("wait"), st.integers(1, 25))
-stories = st.lists(st.one_of(edits, edits, waits, waits, deletions, faults, pools), max_size=14)
+stories = st.lists(
+    st.one_of(edits, edits, waits, waits, deletions, faults, pools, sources), max_size=14
+)
 
 
 def change(world: World, step: tuple[Any, ...]) -> None:
     match step:
         case ("model", name, uri, replicas):
-            spec = model_spec(uri, replicas=replicas)
-            if name in world.models:
-                world.edit(name, spec)
-            else:
-                world.add(name, spec)
+            write = world.edit if name in world.models else world.add
+            write(name, model_spec(uri, replicas=replicas))
         case ("delete", name):
             if name in world.models:
                 world.delete(name)
@@ -47,6 +47,8 @@ def change(world: World, step: tuple[Any, ...]) -> None:
                 world.step()
         case ("pool", what):
             world.edit_pool(_pool(world.pool_spec(), what))
+        case ("source", uri):
+            world.content[uri] = f"bytes of {world.now}"
         case ("operator", _):
             world.restart_operator()
         case (fault, index):
@@ -106,7 +108,7 @@ def test_promises_hold_at_every_step(
     world.settle(1500)
     for name in world.models:
         status, reason = world.condition(name, "Ready")
-        terminal = {"NoRoom", "TooFewServers", "TooLarge", "NoRoomForUpdate"}
+        terminal = {"NoRoom", "TooFewServers", "TooLarge", "NoRoomForUpdate", "DigestMismatch"}
         assert status == "True" or reason in terminal, (name, status, reason)
     again = plan(world.snapshot())
     assert not world.pending(again)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from tests.unit.plan.world import MIB, World, model_spec, pool_spec
+from tests.unit.plan.world import MIB, World, model_spec, pool_spec, sha
 
 from tightship.api.failures import MODEL_CRASHED, Failure
-from tightship.api.v1alpha1 import UpdateStrategy
+from tightship.api.v1alpha1 import OptimizedModelSpec, UpdateStrategy
 from tightship.plan.actions import ApplyModelStatus, ApplyPoolStatus
 from tightship.plan.snapshot import InvalidSpec
 
@@ -296,6 +296,61 @@ def scaled_up_by_hand(world: World) -> None:
     assert world.ready("intent")
 
 
+def converted_anew(world: World, name: str, speedup: float) -> None:
+    """An edit that needs another artifact of the same source."""
+    spec = world.models[name].spec
+    assert isinstance(spec, OptimizedModelSpec)
+    optimization = replace(spec.optimization, min_speedup=speedup)
+    world.edit(name, replace(spec, optimization=optimization))
+
+
+def source_changed_under_an_edit(world: World) -> None:
+    first_conversion(world)
+    world.add("twin", model_spec())
+    world.settle()
+    old = world.models["twin"].status["artifact"]
+    world.content[A] = "new bytes"
+    converted_anew(world, "intent", 1.5)
+    world.settle()
+    assert world.ready("intent")
+    conversion = world.models["intent"].status["conversion"]
+    assert conversion["sourceDigest"] == sha("new bytes")
+    assert not {"failure", "renewed", "attempts"} & set(conversion)
+    assert world.writes["ApplyIntakeJob"] == 2
+    assert world.models["twin"].status["artifact"] == old, "nobody asked for another one"
+    assert "DigestMismatch" not in events(world, "intent")
+
+
+def source_changed_and_jobs_are_gone(world: World) -> None:
+    first_conversion(world)
+    world.jobs.clear()
+    world.content[A] = "new bytes"
+    converted_anew(world, "intent", 1.5)
+    world.settle()
+    assert world.ready("intent")
+    assert world.models["intent"].status["conversion"]["sourceDigest"] == sha("new bytes")
+
+
+def source_changes_all_the_time(world: World) -> None:
+    first_conversion(world)
+    converted_anew(world, "intent", 1.5)
+    for _ in range(80):
+        world.content[A] = f"bytes of {world.now}"
+        world.step()
+    world.settle()
+    assert world.condition("intent", "Converted") == ("False", "DigestMismatch")
+    assert world.condition("intent", "Serving") == ("True", "Serving")
+    assert world.writes["ApplyIntakeJob"] == 2, "the source is checked anew once"
+    world.annotate("intent", "1")
+    world.settle()
+    assert world.ready("intent")
+    assert world.writes["ApplyIntakeJob"] == 3
+    world.content[A] = "new bytes"
+    converted_anew(world, "intent", 1.6)
+    world.settle()
+    assert world.ready("intent"), "after a success it may change again"
+
+
 def deleted_during_conversion(world: World) -> None:
     world.add("intent", model_spec())
     for _ in range(8):
@@ -423,6 +478,9 @@ STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     ),
     "room is counted during a change": (room_is_counted_during_a_change, {}),
     "too large": (too_large, {}),
+    "source changed under an edit": (source_changed_under_an_edit, {}),
+    "source changed and Jobs are gone": (source_changed_and_jobs_are_gone, {}),
+    "source changes all the time": (source_changes_all_the_time, {}),
     "scaled up by hand": (scaled_up_by_hand, {}),
     "scaled up by hand, below the limit": (scaled_up_by_hand, {"servers": (1, 4)}),
     "deleted during conversion": (deleted_during_conversion, {}),

@@ -24,7 +24,7 @@ from tightship.api.agent import (
     ServerState,
 )
 from tightship.api.artifact import IntakeResult, Summary
-from tightship.api.failures import Failure
+from tightship.api.failures import DIGEST_MISMATCH, Failure
 from tightship.api.v1alpha1 import (
     Converter,
     LatencyObjective,
@@ -194,6 +194,8 @@ class World:
             self.pool = PoolFact(uid="pool-uid", generation=1, spec=pool)
         self.models: dict[str, ModelFact] = {}
         self.jobs: dict[str, JobFact] = {}
+        self.sources: dict[str, str] = {}  # by Job: its source's URI
+        self.pinned: dict[str, str | None] = {}  # by Job: the digest that it was given
         self.pods: dict[str, Pod] = {}
         self.deployment: ApplyServers | None = None
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
@@ -208,6 +210,7 @@ class World:
         self.job_seconds = 2.0
         self.memory: Callable[[str], int] = lambda _: 100 * MIB
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
+        self.content: dict[str, str] = {}  # by source URI: what lies there, if it was replaced
         self.bad_digests: set[str] = set()  # versions that Triton cannot load
         self.floor: dict[str, int] = {}
         self.far_floor: dict[str, int] = {}
@@ -487,7 +490,8 @@ class World:
             created=self.now,
             state=JobState.PENDING,
         )
-        self.sources = {**getattr(self, "sources", {}), name: action.model_spec.model.storage_uri}
+        self.sources[name] = action.model_spec.model.storage_uri
+        self.pinned[name] = None if isinstance(action, ApplyIntakeJob) else action.source_digest
 
     def _assign(self, pod: Pod, assignment: Assignment) -> None:
         new = {m.name: m for m in assignment.models}
@@ -524,6 +528,8 @@ class World:
             return
         uri = self.sources[job.name]
         failures = self.outcomes.get(f"{job.kind}:{uri}", [])
+        if self.pinned[job.name] not in {None, self._digest(uri)}:
+            failures = [Failure(reason=DIGEST_MISMATCH, message="The source has changed.")]
         if failures:
             self.jobs[job.name] = replace(
                 job, state=JobState.FAILED, finished=self.now, failure=failures.pop(0)
@@ -535,8 +541,11 @@ class World:
 
     def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary:
         if job.kind is JobKind.INTAKE:
-            return IntakeResult(source_digest=sha(uri), source_bytes=10)
+            return IntakeResult(source_digest=self._digest(uri), source_bytes=10)
         return summary(job.inputs, digest=sha(job.inputs), memory=self.memory(uri))
+
+    def _digest(self, uri: str) -> str:
+        return sha(self.content.get(uri, uri))
 
     def _deploy(self) -> None:
         """The Deployment's controller, with maxSurge 1 or maxUnavailable 1."""
