@@ -21,7 +21,7 @@ unit: ## tests of what needs nothing but Python
 integration: ## tests on a real Triton, a real S3 server and a real Kubernetes API server
 	@hack/libpython
 	@tests/cluster/cluster tools >/dev/null
-	@hack/pytest tests/integration
+	@hack/pytest tests/integration -n 2 --dist loadfile
 
 e2e: $(if $(TIGHTSHIP_KUBECONFIG),,images) ## tests on the cluster, or on the one that TIGHTSHIP_KUBECONFIG names
 	@hack/pytest tests/e2e

@@ -15,6 +15,7 @@ STATUSES = {"500": 500, "503": 503, "403": 403, "404": 404, "401": 401, "429": 4
 STREAM_FAULTS = ("410", "error", "truncated")
 FAULTS = (*STATUSES, *STREAM_FAULTS, "reset", "html", "json list")
 
+_GOODBYE_SECONDS = 0.25
 _HOP = {"connection", "transfer-encoding", "content-length", "content-encoding", "host"}
 
 
@@ -72,6 +73,8 @@ class FaultProxy:
             finally:
                 self.cut()
                 await runner.cleanup()
+        # A TLS connection that was cut says goodbye in the background; aiohttp cannot be asked when.
+        await asyncio.sleep(_GOODBYE_SECONDS)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         watching = "watch" in request.query
