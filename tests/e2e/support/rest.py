@@ -14,6 +14,7 @@ from tests.e2e.support.workspace import Workspace
 _MODELS = 10
 _SETTLED_SECONDS = 15.0
 _SETTLES = 12
+_OPERATORS = ("-l", "app.kubernetes.io/name=tightship", "--tail=-1")
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Rest:
-    """What was seen: requests, CPU as a share of one core, resident bytes."""
+    """What was seen: requests, CPU as a share of one core, resident bytes, the operator's log."""
 
     requests: writes.Requests
     cpu: float
     memory: float
+    log: str
 
 
 class RestlessError(AssertionError):
@@ -66,7 +68,8 @@ def observe(quiet: Quiet, *, seconds: float) -> Rest:
     _pass(seconds)
     after = quiet.counter.read().since(requests)
     cpu = (_cpu_seconds(kubectl) - used) / seconds
-    return Rest(after, cpu, metric(kubectl, "process_resident_memory_bytes"))
+    log = kubectl("logs", "-n", deployment.NAMESPACE, *_OPERATORS, f"--since={seconds + 5:.0f}s")
+    return Rest(after, cpu, metric(kubectl, "process_resident_memory_bytes"), log)
 
 
 def _settle(counter: writes.Counter) -> None:
