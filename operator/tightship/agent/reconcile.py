@@ -6,13 +6,13 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from tightship.agent.artifacts import ArtifactCache
 from tightship.agent.capacity import Capacity
 from tightship.agent.failures import LOAD_FAILED, NO_MEMORY, LoadingError, pause
 from tightship.agent.journal import Journal, Served
+from tightship.agent.life import TritonLife
 from tightship.agent.loader import Loader
 from tightship.agent.metrics import Telemetry
 from tightship.agent.slot import Slot, SupersededError
@@ -27,17 +27,6 @@ _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class _TritonLife:
-    """What is known of the Triton process that answers now."""
-
-    live: asyncio.Event = field(default_factory=asyncio.Event)
-    seen: bool = False
-    process: ServerProcess | None = None
-    restore_until: float = 0.0
-    trouble: str = ""  # why it does not answer, as last seen
 
 
 class Reconciler:
@@ -62,9 +51,8 @@ class Reconciler:
         self._triton = triton
         self._process = process
         self._telemetry = telemetry
-        self._restore_seconds = restore_seconds
         self._watchdog = Watchdog(triton=triton, ask=loader.ask, crashed=self._crashed)
-        self._life = _TritonLife()
+        self._life = TritonLife(restore_seconds)
         self._changed = asyncio.Event()
         self._slots: dict[str, Slot] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -109,7 +97,7 @@ class Reconciler:
         """Why the server is not ready, without model names; None when it is."""
         if not self._life.live.is_set():
             return f"waiting for Triton to be live: {self._life.trouble or 'not asked yet'}"
-        if self._restoring and time.monotonic() < self._life.restore_until:
+        if self._restoring and self._life.restoring:
             return f"waiting for {len(self._restoring)} models that were verified before"
         return None
 
@@ -249,7 +237,8 @@ class Reconciler:
             return
         ready = {entry.name for entry in index if entry.state == READY}
         ended = {entry.name: entry.state.lower() for entry in index if entry.state}
-        await self._account(process)
+        if self._life.answered(process):
+            self._started_anew()
         for slot in candidates:
             if slot.name in ready or slot.busy:
                 continue
@@ -260,17 +249,12 @@ class Reconciler:
         if not self._life.live.is_set():
             await self._welcome()
 
-    async def _account(self, process: ServerProcess | None) -> None:
-        """Counts a Triton that has started anew, whether or not its absence was noticed."""
-        life = self._life
-        changed = process != life.process and process is not None and life.process is not None
-        returned = life.seen and not life.live.is_set() and life.process is None
-        if changed or returned:
-            self._note(restarts=self._journal.record.restarts + 1)
-            log.warning("Triton has started anew")
-            life.live.clear()
-        life.process = process or life.process
-        life.seen = True
+    def _started_anew(self) -> None:
+        """Counts it; what the former Triton refused for good is tried again in this one."""
+        self._note(restarts=self._journal.record.restarts + 1)
+        for slot in self._slots.values():
+            if slot.served is None and not slot.busy:
+                slot.again()
 
     async def _welcome(self) -> None:
         """Cleans up behind an earlier life and lets the models' tasks go on."""
@@ -279,9 +263,7 @@ class Reconciler:
         except TritonError as error:
             self._gone(error)
             return
-        self._life.restore_until = time.monotonic() + self._restore_seconds
-        self._life.trouble = ""
-        self._life.live.set()
+        self._life.welcome()
         self.notify()
 
     async def _lost(self, slot: Slot) -> None:
@@ -301,11 +283,7 @@ class Reconciler:
         self._telemetry.failed(MODEL_CRASHED)
 
     def _gone(self, error: TritonError) -> None:
-        if self._life.trouble != str(error):
-            log.warning("Triton does not answer: %s", error)
-            self._life.trouble = str(error)
-        if self._life.live.is_set():
-            self._life.live.clear()
+        if self._life.gone(error):
             self.notify()
 
 

@@ -116,6 +116,10 @@ class Slot:
     def lost(self) -> None:
         """Notes that Triton does not serve the model any more; failures before that are history."""
         self.served = None
+        self.again()
+
+    def again(self) -> None:
+        """Forgets all failures, and wakes the way to what is wanted."""
         self._forget()
         self.wake.set()
         self._changed()

@@ -22,6 +22,10 @@ Prepared = list[triton_http.InferInput]
 """Inputs in Triton's wire form."""
 
 _CONNECTIONS = 256
+_LOAD_SECONDS = 300.0
+"""The longest load that is waited for. A conversion measures its artifact's load under the same
+limit, so nothing is published that a server would give up; and a server loads one at a time, so
+that a load which hangs holds up all others for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,7 @@ class TritonClient:
             for item in raw
         )
 
-    async def load(self, model: str, *, deadline: float = 600.0) -> None:
+    async def load(self, model: str, *, deadline: float = _LOAD_SECONDS) -> None:
         """Loads the model, or replaces it: the old one serves until the new one is ready.
 
         When loading fails the old one goes on serving.

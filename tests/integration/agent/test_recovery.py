@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.integration.agent import harness
 from tests.integration.agent.harness import (
     CACHE,
+    CONFIG,
     RESTRICTED,
     Agent,
     AgentClient,
@@ -20,6 +21,21 @@ from tests.support.process import Process
 from tests.support.triton import Triton
 
 from tightship.api.agent import LoadState
+from tightship.triton.metrics import parse
+
+_FRAGILE = """
+from pathlib import Path
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    def initialize(self, args):
+        if not Path("MENDED").exists():
+            raise pb.TritonModelException("not yet")
+
+    def execute(self, requests):
+        inputs = [pb.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
+        return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in inputs]
+"""
 
 
 def _ports(server: Triton) -> list[int]:
@@ -58,6 +74,36 @@ async def test_everything_is_restored_after_triton_was_killed(
         assert (await factor(server, "one"), await factor(server, "two")) == (2.0, 3.0)
     finally:
         again.stop()
+
+
+async def test_what_was_refused_for_good_is_tried_again_in_another_triton(
+    operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    mended = tmp_path / "mended"
+    source = _FRAGILE.replace("MENDED", str(mended)).encode()
+    config = CONFIG.replace("onnxruntime", "python")
+    published = await store.publish(2.0, model=source, model_file="model.py", config=config)
+    model = published.as_model("model")
+    await operator.assign(model)
+    await _until_failures(operator, 3)
+    mended.touch()
+    assert held(await operator.state(), "model").state is LoadState.FAILED
+    server.process.kill()
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        await operator.until(lambda state: state.restarts == 1 and serves(state, model))
+    finally:
+        again.stop()
+
+
+async def _until_failures(operator: AgentClient, count: int) -> None:
+    """Waits until the only model has failed so often."""
+    while True:
+        state = await operator.state()
+        _, _, page = await operator.request("GET", "/metrics")
+        if parse(page).total("tightship_agent_failures_total") == count:
+            return
+        await operator.until(lambda now, before=state: now != before)  # type: ignore[misc]
 
 
 async def test_artifacts_are_not_fetched_again(
