@@ -1,11 +1,11 @@
 """Resources that only the operator can refuse: a reason for each, and no harm to others."""
 
-import json
 from collections.abc import Iterator
 
 import pytest
 from tests.e2e.support.cluster import Cluster
 from tests.e2e.support.kubectl import Object
+from tests.e2e.support.told import told
 from tests.e2e.support.workspace import Workspace, condition, is_ready
 from tests.support import corpus
 from tests.support.corpus import BadManifest
@@ -37,9 +37,9 @@ def test_the_status_names_cause_and_remedy(applied: Workspace, case: BadManifest
 
     name = case.resource["metadata"]["name"]
     model = applied.wait_model(name, refused, seconds=_LIMIT_SECONDS)
-    assert condition(model, "Ready")["status"] == "False"
-    assert case.says in condition(model, "Ready")["message"]
-    assert "Traceback" not in json.dumps(model["status"])
+    ready = told(applied, model, "Ready")
+    assert ready["status"] == "False"
+    assert case.says in ready["message"]
 
 
 @pytest.mark.parametrize("case", corpus.manifests("api-server"), ids=lambda case: case.name)

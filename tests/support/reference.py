@@ -1,4 +1,4 @@
-"""Renders docs/reference: the fields of the resources and the values of the chart."""
+"""Renders docs/reference: fields of the resources, reasons in a status, values of the chart."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,6 +8,9 @@ import yaml
 from tests.support.cache import REPOSITORY
 from tests.support.helm import CHART
 from tests.support.schemas import of_crd
+
+from tightship.api.conditions import DESCRIPTIONS, LIMITATIONS
+from tightship.api.reasons import JOB_FAILURES, LOAD_FAILURES, Meaning
 
 FOLDER = REPOSITORY / "docs" / "reference"
 _Schema = Mapping[str, Any]
@@ -22,6 +25,12 @@ both are a lower-case letter, then letters, digits and -, at most 40 characters.
 Durations are written as in Go (`50ms`, `1m30s`), sizes and cores as Kubernetes quantities (`512Mi`,
 `500m`), other numbers with a fraction as text (`"0.01"`). A field in **bold** is required.
 """
+_REASONS_HEAD = """# Reasons in a status
+
+Made from `tightship.api.conditions` and `tightship.api.reasons` by
+`python -m tests.unit.api.test_reference`. Every condition has one of these reasons and a message
+with the cause and the remedy in words of the case at hand.
+"""
 _VALUES_HEAD = """# Values of the chart
 
 Made from `charts/tightship/values.yaml` by `python -m tests.unit.api.test_reference`.
@@ -34,7 +43,37 @@ Made from `charts/tightship/values.yaml` by `python -m tests.unit.api.test_refer
 
 def pages() -> dict[Path, str]:
     """Text of each page by its path."""
-    return {FOLDER / "api.md": _api(), FOLDER / "values.md": _values()}
+    return {
+        FOLDER / "api.md": _api(),
+        FOLDER / "reasons.md": _reasons(),
+        FOLDER / "values.md": _values(),
+    }
+
+
+def _reasons() -> str:
+    means = [f"| `{reason}` | {meaning} |\n" for reason, meaning in DESCRIPTIONS.items()]
+    limits = [f"| `{reason}` | {words} |\n" for reason, words in LIMITATIONS.items()]
+    return "".join(
+        [
+            _REASONS_HEAD,
+            "\n## Of the operator\n\n| reason | means |\n|---|---|\n",
+            *means,
+            "\n## Of a model that is served with less than others\n\n",
+            "`Converted` is True with the first of these as its reason, and the report lists them ",
+            "among its warnings.\n\n| reason | cause and remedy |\n|---|---|\n",
+            *limits,
+            "\n## Of a failed intake or conversion\n\n",
+            *_meanings(JOB_FAILURES),
+            "\n## Of a model that a server cannot load\n\n",
+            *_meanings(LOAD_FAILURES),
+        ]
+    )
+
+
+def _meanings(table: Mapping[str, Meaning]) -> Iterator[str]:
+    yield "| reason | cause | remedy | tried again |\n|---|---|---|---|\n"
+    for reason, (cause, remedy, again) in table.items():
+        yield f"| `{reason}` | {cause} | {remedy} | {again} |\n"
 
 
 def _api() -> str:

@@ -18,12 +18,16 @@ PROFILE_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeResult:
-    """What an intake found. Digests are plain sha256 hex."""
+    """What an intake found. Digests are plain sha256 hex.
+
+    `limitations` are reasons of `api.conditions.LIMITATIONS`: what the model itself rules out.
+    """
 
     source_digest: str
     source_bytes: int
     calibration_digest: str | None = None
     evaluation_digest: str | None = None
+    limitations: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""
@@ -36,8 +40,9 @@ class IntakeResult:
         Raises:
             ValueError: a required field is missing.
         """
+        known = {name: raw[name] for name in cls.__slots__ if name in raw}
         try:
-            return cls(**{name: raw[name] for name in cls.__slots__ if name in raw})
+            return cls(**{**known, "limitations": tuple(known.get("limitations", ()))})
         except TypeError as error:
             raise ValueError(f"not an intake result: {error}") from error
 

@@ -53,6 +53,9 @@ class Reason(StrEnum):
     RETRYING = "Retrying"
     CONVERTED = "Converted"
     UNCHANGED = "Unchanged"
+    TEXT_INPUT = "TextInput"
+    NO_BATCH_AXIS = "NoBatchAxis"
+    ROWS_INTERACT = "RowsInteract"
     JOB_FAILED = "JobFailed"
     RESULT_MISSING = "ResultMissing"
     PLACED = "Placed"
@@ -91,6 +94,9 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.RETRYING: "the last attempt failed for a reason that may pass; the next one follows",
     Reason.CONVERTED: "a faster variant inside the accuracy gate was found",
     Reason.UNCHANGED: "nothing faster is inside the accuracy gate; the original is served",
+    Reason.TEXT_INPUT: "it is served as it came: it takes text, on which no technique works",
+    Reason.NO_BATCH_AXIS: "it is served, one request at a time: it has no batch axis",
+    Reason.ROWS_INTERACT: "it is served, one request at a time: rows of a batch interact",
     Reason.JOB_FAILED: "the Job ended without an answer: evicted, out of time or removed",
     Reason.RESULT_MISSING: "the Job succeeded but its answer could not be read",
     Reason.PLACED: "every copy has a server",
@@ -113,6 +119,20 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.SERVERS_UPDATING: "servers are being replaced, one by one",
     Reason.UPDATE_BLOCKED: "a new server cannot take over; the message says which model and why",
 }
+
+LIMITATIONS: Mapping[Reason, str] = {
+    Reason.TEXT_INPUT: "The model takes text, on which no technique works, so it is served as it "
+    "came. To have the part behind the text optimized, export that part alone, with numbers as "
+    "its inputs.",
+    Reason.NO_BATCH_AXIS: "The model has no batch axis, so requests are answered one at a time and "
+    "dynamic batching is off. To have requests joined, export it with a free first axis in every "
+    "input and output.",
+    Reason.ROWS_INTERACT: "A row's answer depends on the other rows of its batch, so requests are "
+    "answered one at a time and dynamic batching is off. To have requests joined, export it so "
+    "that each row is computed on its own.",
+}
+"""What a sound model itself rules out: cause and remedy, in the order in which they are told. The
+model is served all the same, and its condition Converted has the first of them as its reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

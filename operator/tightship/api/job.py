@@ -58,6 +58,7 @@ class JobRequest:
     store_uri: str
     allowed_hosts: tuple[str, ...]
     max_source_bytes: int
+    scratch_bytes: int
     converter_image: str
     server_image: str
     node_class: str

@@ -14,7 +14,9 @@ from tightship.plan.snapshot import JobFact, JobKind, JobState
 _MAIN = {JobKind.INTAKE: "inspect", JobKind.CONVERT: "publish"}
 _SIDECARS = frozenset({"triton"})
 _KILLED = 137
-_SELF_INFLICTED = ("ephemeral", "emptydir")
+_SELF_INFLICTED = ("emptydir", "ephemeral local storage", "local ephemeral storage")
+"""Of the kubelet's messages about a pod that used more disk than it may; a node that runs out of
+"ephemeral-storage" says so with another word."""
 _WAITING_IS_NORMAL = frozenset({"PodInitializing", "ContainerCreating"})
 
 _Object = Mapping[str, Any]
@@ -153,7 +155,7 @@ def _of_pod(status: _Object) -> Failure | None:
         return Failure(
             reason="NoSpaceLeft",
             message=f"the pod used more disk than it may: {message.strip()}; raise"
-            " spec.converter.scratch in the ServingPool, or make the model or its data smaller",
+            " spec.converter.scratchSize in the ServingPool, or make the model or its data smaller",
         )
     disruption = _condition(status, "DisruptionTarget")
     if reason in ("Evicted", "Preempting", "NodeLost", "Shutdown", "Terminated") or (

@@ -222,6 +222,7 @@ def _request(
         store_uri=pool.store.uri,
         allowed_hosts=pool.converter.allowed_hosts,
         max_source_bytes=pool.converter.max_source_bytes,
+        scratch_bytes=pool.converter.scratch_bytes,
         converter_image=pool.converter.image,
         server_image=pool.server.image,
         node_class=identity.node_class(pool),

@@ -144,6 +144,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         store_uri="",
         allowed_hosts=(),
         max_source_bytes=Budget().scratch_bytes,
+        scratch_bytes=Budget().scratch_bytes,
         converter_image=_LOCAL,
         server_image=options.triton or "none",
         node_class=_LOCAL,

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 STRING = "string"
+ROWS_INTERACT = "a row's answer depends on the other rows of its batch: not batched"
 
 # ONNX Runtime's type -> numpy's name, and -> Triton's name without TYPE_.
 _TYPES: Mapping[str, tuple[str, str]] = {
@@ -67,6 +68,11 @@ class Contract:
     def batched(self) -> bool:
         """Whether the first axis of every input and output is the batch."""
         return self.max_batch > 0
+
+    @property
+    def rows_interact(self) -> bool:
+        """Whether it takes batches, but answers a row otherwise in another batch."""
+        return ROWS_INTERACT in self.notes
 
     @property
     def strings(self) -> bool:

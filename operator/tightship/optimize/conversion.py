@@ -85,6 +85,7 @@ def convert(
         if triton is None:
             _unproven(conversion)
         else:
+            workshop.check_space()
             bench = proof.Bench(conversion.request, intake, workshop, config.text, budget)
             order = [_named(conversion, name) for name in conversion.ranking.order]
             conversion.outcome = asyncio.run(bench.prove(triton, folders.models, order))

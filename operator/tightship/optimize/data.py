@@ -40,6 +40,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values()))) if self.arrays else 0
 
+    @property
+    def bytes(self) -> int:
+        """Size of the arrays, which is what `save` writes."""
+        return sum(array.nbytes for array in self.arrays.values())
+
     def save(self, folder: Path) -> None:
         """Write one .npy for each array, whatever the inputs' names are."""
         folder.mkdir(parents=True, exist_ok=True)

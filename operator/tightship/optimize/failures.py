@@ -8,7 +8,7 @@ MESSAGE_MAX = 1024  # characters, as in `tightship.api.failures.Failure`
 
 
 class Reason(StrEnum):
-    """Reasons of the converter itself; docs/reference/report.md has the table with remedies."""
+    """Reasons of the converter itself; `tightship.api.reasons` has causes and remedies."""
 
     INVALID_MODEL = "InvalidModel"
     UNSAFE_MODEL = "UnsafeModel"
@@ -17,7 +17,7 @@ class Reason(StrEnum):
     INVALID_CONFIG = "InvalidConfig"
     DATA_INVALID = "DataInvalid"
     OUT_OF_MEMORY = "OutOfMemory"
-    NO_SPACE = "NoSpace"
+    NO_SPACE = "NoSpaceLeft"
     TIMED_OUT = "TimedOut"
     TRITON_FAILED = "TritonFailed"
     PUBLISH_FAILED = "PublishFailed"

@@ -67,6 +67,11 @@ class Folders:
         return self._below(job.WORK) / "summary.json"
 
     @property
+    def work(self) -> Path:
+        """The scratch volume that all stages share."""
+        return self._below(job.WORK)
+
+    @property
     def scratch(self) -> Path:
         """Working folders of the stages."""
         return self._below(job.WORK) / "scratch"

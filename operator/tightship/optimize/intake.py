@@ -4,9 +4,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tightship.api.conditions import LIMITATIONS
+from tightship.api.conditions import Reason as Told
 from tightship.api.job import DataRequest, JobRequest
 from tightship.api.v1alpha1 import Metric, ModelFormat
-from tightship.optimize import data, hostile, sandbox, serving
+from tightship.optimize import data, hostile, sandbox, serving, space
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
@@ -14,6 +16,7 @@ from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.probe import MADE
 from tightship.optimize.sandbox import CrashError, Limits
+from tightship.optimize.wire import Outline
 from tightship.storage import ArchiveLimits, archive_format, check_folder, unpack
 
 PROBE_THREADS = 1
@@ -21,7 +24,10 @@ PROBE_THREADS = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intake:
-    """A model that may be worked on. `golden` holds valid inputs, real where data were given."""
+    """A model that may be worked on. `golden` holds valid inputs, real where data were given.
+
+    `limitations` are reasons of `LIMITATIONS`: why the model is served with less than others.
+    """
 
     model: Path
     config: str | None
@@ -29,6 +35,7 @@ class Intake:
     calibration: Dataset | None
     evaluation: Dataset | None
     golden: Dataset
+    limitations: tuple[Told, ...]
     warnings: tuple[str, ...]
 
 
@@ -42,18 +49,21 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
     scratch = folders.scratch / "intake"
     shutil.rmtree(scratch, ignore_errors=True)
     located = hostile.locate(
-        _opened(folders.source, scratch / "source", request), ModelFormat(request.source_format)
+        _opened(folders, scratch / "source", request), ModelFormat(request.source_format)
     )
     outline = hostile.check_model(located.model, budget)
     config = serving.user_config(located.config)
     arrays = _arrays(request, folders, budget)
     contract = _probed(located.model, sorted(outline.operators), folders, scratch, budget)
+    limitations = _limitations(contract)
     contract, warnings = serving.reconciled(contract, config)
-    warnings = (*contract.notes, *warnings)
+    warnings = (*contract.notes, *(LIMITATIONS[told] for told in limitations), *warnings)
     calibration = _dataset(contract, arrays.get("calibration"), "calibration", request.calibration)
     evaluation = _dataset(contract, arrays.get("evaluation"), "evaluation", request.evaluation)
     if evaluation is not None:
         evaluation = _labelled(evaluation, request)
+    unpacked = sum(each.bytes for each in (calibration, evaluation) if each)
+    space.check(folders.work, request.scratch_bytes, _bytes(located.model, outline), unpacked)
     real = evaluation or calibration
     return Intake(
         model=located.model,
@@ -62,16 +72,34 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
         calibration=calibration,
         evaluation=evaluation,
         golden=_golden(real, budget) if real else Dataset.load(scratch / "probe" / MADE),
+        limitations=limitations,
         warnings=warnings,
     )
 
 
-def _opened(folder: Path, target: Path, request: JobRequest) -> Path:
+def _bytes(model: Path, outline: Outline) -> int:
+    """Size of the model with its external data."""
+    files = {model, *(model.parent / part.location for part in outline.external)}
+    return sum(file.stat().st_size for file in files)
+
+
+def _limitations(contract: Contract) -> tuple[Told, ...]:
+    """What the model itself rules out; a user's own batch size is a wish and not told."""
+    found = [Told.TEXT_INPUT] if contract.strings else []
+    if not contract.batched:
+        found.append(Told.ROWS_INTERACT if contract.rows_interact else Told.NO_BATCH_AXIS)
+    return tuple(found)
+
+
+def _opened(folders: Folders, target: Path, request: JobRequest) -> Path:
     """The source's folder, or what its only file unpacks to when that is an archive."""
+    folder = folders.source
     files = check_folder(folder) if folder.exists() else ()
     if len(files) != 1 or archive_format(folder / files[0]) is None:
         return folder
-    unpack(folder / files[0], target, ArchiveLimits(max_bytes=request.max_source_bytes))
+    room = space.room(folders.work, request.scratch_bytes)
+    limits = ArchiveLimits(max_bytes=request.max_source_bytes, room=room)
+    unpack(folder / files[0], target, limits)
     return target
 
 
@@ -107,7 +135,7 @@ def _unloadable(crash: CrashError) -> RefusalError:
     remedies = {
         Reason.OUT_OF_MEMORY: "Give the pool's converter more memory, or a smaller model.",
         Reason.TIMED_OUT: "Give the pool's converter more processors, or a smaller model.",
-        Reason.NO_SPACE: "Raise the pool's converter.scratch size.",
+        Reason.NO_SPACE: "Raise spec.converter.scratchSize of the ServingPool.",
     }
     reason = crash.reason if crash.reason in remedies else Reason.INVALID_MODEL
     remedy = remedies.get(crash.reason, "Check it with onnx.checker and export it again.")

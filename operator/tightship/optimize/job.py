@@ -14,7 +14,7 @@ from tightship.api.artifact import TERMINATION_MESSAGE_MAX, IntakeResult, Summar
 from tightship.api.failures import Failure
 from tightship.api.job import DataRequest, JobRequest, SweepRequest
 from tightship.api.names import HTTP_PORT, METRICS_PORT
-from tightship.optimize import artifact, conversion, intake
+from tightship.optimize import artifact, conversion, intake, space
 from tightship.optimize.budget import Budget
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
@@ -98,7 +98,8 @@ def read_request(read: Callable[[str], R]) -> R:
 def _disk(error: OSError) -> Failure:
     if error.errno == _NO_SPACE:
         message = (
-            "No space is left in the Job's scratch volume. Raise converter.scratch of the pool."
+            "No space is left in the Job's scratch volume. Raise spec.converter.scratchSize of the "
+            "ServingPool."
         )
         return RefusalError(Reason.NO_SPACE, message).to_failure()
     return _unexpected(Reason.INTERNAL, f"The system said: {error.strerror}.")
@@ -186,8 +187,9 @@ async def _published(request: JobRequest, folders: Folders) -> Summary | None:
 
 
 async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
-    limits = Limits(max_bytes=request.max_source_bytes)
     shutil.rmtree(folders.source, ignore_errors=True)
+    room = space.room(folders.work, request.scratch_bytes)
+    limits = Limits(max_bytes=request.max_source_bytes, room=room)
     async with Storage(access(folders, request, "source")) as storage:
         source: Download = await storage.download(
             request.source_uri, folders.source, limits=limits, digest=request.source_digest
@@ -214,7 +216,8 @@ async def _data(
         return None
     incoming = target.with_name(f"{name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
-    limits = Limits(max_bytes=Budget().max_data_bytes)
+    room = space.room(folders.work, request.scratch_bytes)
+    limits = Limits(max_bytes=Budget().max_data_bytes, room=room)
     async with Storage(access(folders, request, name)) as storage:
         found = await storage.download(asked.uri, incoming, limits=limits, digest=asked.digest)
     if len(found.files) != 1:
@@ -227,12 +230,16 @@ async def _data(
 
 
 def inspect(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
-    """Refuse hostile or unusable files; the answer is what fetch found."""
+    """Refuse hostile or unusable files; the answer is what fetch found, and what limits serving."""
     del triton
-    found = intake.take(request, folders, Budget())
+    found = intake.take(request, folders, _budget(request))
     LOG.info("contract: %s", json.dumps(found.contract.to_json()))
     result: dict[str, Any] = json.loads(folders.fetched.read_text())
-    return result
+    return {**result, "limitations": list(found.limitations)}
+
+
+def _budget(request: JobRequest) -> Budget:
+    return Budget(scratch_bytes=request.scratch_bytes)
 
 
 def convert(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
@@ -240,7 +247,7 @@ def convert(request: JobRequest, folders: Folders, triton: TritonAddress) -> dic
     if folders.done.exists():
         return _done(folders)
     found = conversion.convert(
-        request, folders, Budget(), triton, lambda text: LOG.info("%s", text)
+        request, folders, _budget(request), triton, lambda text: LOG.info("%s", text)
     )
     summary = artifact.write(found, folders.artifact)
     if summary is None:

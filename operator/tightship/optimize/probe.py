@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from tightship.optimize import data, graph, runtime
 from tightship.optimize.budget import Budget
-from tightship.optimize.contract import STRING, Contract, Tensor, numpy_type
+from tightship.optimize.contract import ROWS_INTERACT, STRING, Contract, Tensor, numpy_type
 from tightship.optimize.failures import Reason, RefusalError
 
 MADE = "made"
@@ -193,9 +193,7 @@ def _batched(
     if both is None or alone is None or not _follows(both, 2) or not _follows(alone, 1):
         return None
     if not all(_close(whole[:1], one) for whole, one in zip(both, alone, strict=True)):
-        return replace(
-            blank, notes=("a row's answer depends on the other rows of its batch: not batched",)
-        )
+        return replace(blank, notes=(ROWS_INTERACT,))
     for size in (Budget().max_batch, 8):
         many = _attempt(session, make, size, errors)
         if many is not None and _follows(many, size):

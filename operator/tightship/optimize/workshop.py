@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
-from tightship.optimize import graph, sandbox, selection, techniques, timing
+from tightship.optimize import graph, sandbox, selection, space, techniques, timing
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.data import Dataset
@@ -61,6 +61,15 @@ class Workshop:
         size = self.original.stat().st_size
         limits = Limits.for_model(size, self._budget.stage_seconds, self._budget.scratch_bytes)
         return sandbox.run(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
+
+    def check_space(self) -> None:
+        """Refuse to go on when the scratch volume is too small for the next step.
+
+        Raises:
+            RefusalError: NoSpaceLeft.
+        """
+        limit = self._request.scratch_bytes
+        space.check(self.scratch.parent, limit, self.original.stat().st_size)
 
     def judging(self) -> Judging:
         """What candidates are judged on; only where there are data."""
@@ -118,7 +127,12 @@ class Workshop:
         return result
 
     def build(self, candidate: Candidate, recipe: Recipe) -> None:
-        """Build the candidate's file; a crash is its result."""
+        """Build the candidate's file; a crash is its result.
+
+        Raises:
+            RefusalError: NoSpaceLeft.
+        """
+        self.check_space()
         folder = self.scratch / "candidates" / candidate.id
         target = folder / MODEL
         payload = {

@@ -125,7 +125,7 @@ class _Planner:
             self._join(JobKind.CONVERT, key, model, intake)
             return
         self._outcomes[model.name] = Outcome(
-            condition=units.converted(*found),
+            condition=units.converted(*found, intake.limitations),
             conversion=remembered.progress(name, key, intake, model.retry),
             artifact=found[0],
             optimization=found[1],
@@ -272,6 +272,8 @@ class _Planner:
         )
 
     def _tell(self, work: Work, condition: Condition) -> None:
+        if work.intake is not None:
+            condition = units.limited(condition, work.intake.limitations)
         for model in work.users:
             name = self._identity.inputs_hash(spec_of(model))
             key = work.name if work.kind is JobKind.CONVERT else None
@@ -287,7 +289,8 @@ def _frozen(model: ModelFact) -> Outcome:
     """A paused model keeps what its status says."""
     artifact, optimization = model.status.get("artifact"), model.status.get("optimization")
     if artifact:
-        return _kept(model, units.converted(artifact, optimization or {}))
+        limitations = (model.status.get("conversion") or {}).get("limitations", ())
+        return _kept(model, units.converted(artifact, optimization or {}, limitations))
     message = "The model is paused: nothing is converted until the annotation is removed."
     return _kept(model, units.condition(ConditionStatus.UNKNOWN, Reason.PAUSED, message))
 

@@ -28,6 +28,7 @@ def intake_of(model: ModelFact) -> tuple[str, IntakeResult] | None:
         source_bytes=0,
         calibration_digest=done.get("calibrationDigest"),
         evaluation_digest=done.get("evaluationDigest"),
+        limitations=tuple(done.get("limitations", ())),
     )
     return done["inputs"], result
 
@@ -55,6 +56,7 @@ def progress(
         "sourceDigest": intake.source_digest if intake else None,
         "calibrationDigest": intake.calibration_digest if intake else None,
         "evaluationDigest": intake.evaluation_digest if intake else None,
+        "limitations": list(intake.limitations) or None if intake else None,
         "retry": retry or None,
         "renewed": renewed,
     }

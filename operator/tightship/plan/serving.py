@@ -26,7 +26,7 @@ def measured(artifact: Artifact, objective: LatencyObjective) -> float:
 def serving_config(
     spec: OptimizedModelSpec, pool: ServingPoolSpec, artifact: Artifact
 ) -> tuple[ServingConfig, str | None]:
-    """The settings, and why the wished queue delay was cut (None: it was not).
+    """The settings, and why they differ from the wish (None: they do not).
 
     One instance always: Triton would start two on CPU, and memory is measured for one.
     """
@@ -35,6 +35,8 @@ def serving_config(
     asked = wish.max_queue_delay if batching else 0.0
     objective = inputs.objective(spec, pool)
     delay, reason = asked, None
+    if wish.enabled and not batching:
+        reason = f"dynamicBatching is off: the model takes batches of {max(1, artifact.max_batch)}"
     if objective and asked > 0:
         latency = measured(artifact, objective)
         delay = min(asked, max(0.0, objective.target - latency) * QUEUE_SHARE)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Target:
     """One model as it should be. Without an artifact nothing is `wanted` on servers.
 
-    `cut` says why the wished queue delay was cut, `conflict` that a Service of that name is not
+    `cut` says why settings differ from the wish, `conflict` that a Service of that name is not
     ours.
     """
 

@@ -43,7 +43,7 @@ class Subject:
     places: tuple[str, ...]
     copies: int  # wanted
     shortage: Shortage | None
-    cut: str | None = None  # why the wished queue delay was cut
+    cut: str | None = None  # why serving settings differ from the wish
     invalid: Condition | None = None
     conflict: bool = False  # a Service of that name is not ours
     paused: bool = False

@@ -6,13 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tightship.api import names
-from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason, timestamp
+from tightship.api.conditions import (
+    LIMITATIONS,
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Reason,
+    timestamp,
+)
 from tightship.api.failures import Failure
 from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.plan.snapshot import JobKind, JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tightship.api.artifact import IntakeResult
     from tightship.plan.snapshot import JobFact, ModelFact
@@ -130,14 +137,31 @@ def condition(status: ConditionStatus, reason: str, message: str) -> Condition:
     return Condition(type=ConditionType.CONVERTED, status=status, reason=reason, message=message)
 
 
-def converted(artifact: Mapping[str, Any], optimization: Mapping[str, Any]) -> Condition:
-    """Its result is known."""
+def converted(
+    artifact: Mapping[str, Any], optimization: Mapping[str, Any], limitations: Sequence[str]
+) -> Condition:
+    """Its result is known; what the model itself rules out comes first."""
     variant = artifact.get("variant", "")
     reason = Reason.UNCHANGED if variant == "original" else Reason.CONVERTED
     why = optimization.get("reason", "")
     speedup = optimization.get("speedup", "1.00")
-    message = f"{variant}, {speedup} times as fast: {why}"
-    return condition(ConditionStatus.TRUE, reason, message)
+    found = _known(limitations)
+    sentences = [
+        *(LIMITATIONS[each] for each in found),
+        f"{variant}, {speedup} times as fast: {why}",
+    ]
+    return condition(ConditionStatus.TRUE, next(iter(found), reason), " ".join(sentences))
+
+
+def limited(told: Condition, limitations: Sequence[str]) -> Condition:
+    """The condition of work that is not done, with what the model itself rules out."""
+    sentences = [told.message, *(LIMITATIONS[each] for each in _known(limitations))]
+    return condition(told.status, told.reason, " ".join(sentences))
+
+
+def _known(limitations: Sequence[str]) -> list[Reason]:
+    """Those that this version has a sentence for: a converter may be newer."""
+    return [reason for reason in LIMITATIONS if reason in limitations]
 
 
 def why(work: Work) -> str:

@@ -21,7 +21,7 @@ from tightship.storage.errors import (
     ARCHIVE_UNSAFE,
     StorageError,
 )
-from tightship.storage.limits import GIB
+from tightship.storage.limits import GIB, no_space
 from tightship.storage.sink import writing
 from tightship.storage.uris import safe_path, shown_name
 from tightship.storage.zipdirectory import directory_bytes
@@ -45,11 +45,15 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveLimits:
-    """Caps of unpacking: bytes of all members, number of members, unpacked to packed size."""
+    """Caps of unpacking: bytes of all members, number of members, unpacked to packed size.
+
+    `room` is what the volume that it is written to can still hold; None: not known.
+    """
 
     max_bytes: int = 10 * GIB
     max_members: int = 10_000
     max_ratio: float = 20
+    room: int | None = None
 
 
 def archive_format(path: Path) -> Format | None:
@@ -148,6 +152,8 @@ class _Target:
             self._bytes += len(chunk)
             if self._bytes > self.allowed:
                 raise self.too_large()
+            if self.limits.room is not None and self._bytes > self.limits.room:
+                raise no_space(f"{self.archive.name} unpacks to more", self.limits.room)
             file.write(chunk)
             written += len(chunk)
         return written

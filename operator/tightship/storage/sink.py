@@ -26,8 +26,8 @@ def writing(subject: str) -> Iterator[None]:
         if error.errno in _FULL:
             raise StorageError(
                 NO_SPACE_LEFT,
-                f"no space left while writing {subject}. Give the volume more room "
-                "(or the Job more ephemeral storage), or use a smaller source.",
+                f"no space left while writing {subject}. Give the volume more room (a Job's is "
+                "spec.converter.scratchSize of the ServingPool), or use a smaller source.",
             ) from error
         raise StorageError(
             WRITE_FAILED,

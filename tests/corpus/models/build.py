@@ -58,6 +58,13 @@ def external(location: str, entries: dict[str, str] | None = None) -> ModelProto
     return made
 
 
+def centred() -> ModelProto:
+    """x [n, 8] -> y [n, 8]: less the batch's mean, so that rows depend on each other."""
+    mean = helper.make_node("ReduceMean", ["x"], ["m"], axes=[0], keepdims=1)
+    less = helper.make_node("Sub", ["x", "m"], ["y"])
+    return model([mean, less], [floats("x", ["n", 8])], [floats("y", ["n", 8])])
+
+
 def text_lengths() -> ModelProto:
     """s string [n] -> y string [n]: the text in upper case."""
     node = helper.make_node(

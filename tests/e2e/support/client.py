@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tests.e2e.support import pods
 from tests.e2e.support.kubectl import CommandError, Kubectl, Object
 
 NAME = "client"
@@ -67,7 +68,8 @@ class Client:
     def __init__(self, kubectl: Kubectl, namespace: str, image: str) -> None:
         self._kubectl = kubectl
         self.namespace = namespace
-        kubectl.apply(_pod(namespace, image))
+        volumes: dict[str, Object] = {_DATA: {"emptyDir": {}}}
+        kubectl.apply(pods.python(NAME, namespace, image, ["-c", _WAIT], volumes))
         kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "-n", namespace, "--timeout=60s")
         for script in _SCRIPTS.glob("*.py"):
             self.send(script.name, script.read_bytes())
@@ -119,36 +121,3 @@ class Client:
     def _exec(self, *arguments: str, stdin: bytes | None = None) -> str:
         where = ["exec", "-i", "-n", self.namespace, NAME, "--", "python3"]
         return self._kubectl(*where, *arguments, stdin=stdin)
-
-
-def _pod(namespace: str, image: str) -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": NAME, "namespace": namespace},
-        "spec": {
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 1000,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [
-                {
-                    "name": NAME,
-                    "image": image,
-                    "command": ["python3", "-c", _WAIT],
-                    "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
-                    "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                    "volumeMounts": [{"name": "data", "mountPath": _DATA}],
-                }
-            ],
-            "volumes": [{"name": "data", "emptyDir": {}}],
-        },
-    }

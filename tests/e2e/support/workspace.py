@@ -44,7 +44,7 @@ class Workspace:
         self.kubectl.apply(namespace, store.secret(self.namespace))
         self.apply_pool(**pool)
 
-    def apply_pool(self, **spec: object) -> None:
+    def apply_pool(self, name: str = POOL, /, **spec: object) -> None:
         """The pool of examples/pool.yaml with this cluster's images, and `spec` over it."""
         (pool,) = examples.resources("pool")
         images = self.cluster.images
@@ -56,7 +56,7 @@ class Workspace:
             },
             "converter": {"image": images["converter"]},
         }
-        pool["metadata"]["namespace"] = self.namespace
+        pool["metadata"] |= {"name": name, "namespace": self.namespace}
         pool["spec"] = merged(merged(pool["spec"], ours), spec)
         self.kubectl.apply(pool)
 

@@ -34,6 +34,7 @@ REQUEST = JobRequest(
     store_uri="file:///nowhere/store",
     allowed_hosts=(),
     max_source_bytes=2**30,
+    scratch_bytes=2**33,
     converter_image="converter",
     server_image="server",
     node_class="test",

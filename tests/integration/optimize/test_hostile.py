@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from tests.corpus.models import build, data, hostile
@@ -18,7 +19,7 @@ _FETCHED = json.dumps(IntakeResult(source_digest="d" * 64, source_bytes=1).to_js
 
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "Budget", lambda: Budget(inspect_seconds=12.0))
+    monkeypatch.setattr(job, "Budget", lambda **known: Budget(inspect_seconds=12.0, **known))
 
 
 @pytest.mark.parametrize("case", hostile.CASES, ids=lambda case: case.name)
@@ -61,6 +62,9 @@ SOUND: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 
+LIMITATIONS = {"unbatched": ["NoBatchAxis"], "text": ["TextInput"]}
+
+
 @pytest.mark.parametrize("name", SOUND)
 def test_sound_source_is_taken(name: str, pod: Pod) -> None:
     kind, content = SOUND[name]
@@ -71,4 +75,40 @@ def test_sound_source_is_taken(name: str, pod: Pod) -> None:
 
     pod.ask(source_format=kind)
 
-    assert pod.run("inspect")["result"]["source_digest"] == "d" * 64
+    result = pod.run("inspect")["result"]
+    assert result["source_digest"] == "d" * 64
+    assert result["limitations"] == LIMITATIONS.get(name, [])
+
+
+def test_rows_that_depend_on_each_other_are_told(pod: Pod) -> None:
+    (pod.folders.source / "model.onnx").write_bytes(build.centred().SerializeToString())
+    pod.folders.fetched.write_text(_FETCHED)
+    assert pod.run("inspect")["result"]["limitations"] == ["RowsInteract"]
+
+
+def test_a_small_scratch_volume_is_told_before_it_is_full(pod: Pod, tmp_path: Path) -> None:
+    content = build.perceptron(width=64).SerializeToString()
+    size = len(content)
+    (tmp_path / "model.onnx").write_bytes(content)
+    pod.ask(source_uri=f"file://{tmp_path}/model.onnx", scratch_bytes=size - 1)
+    assert pod.refused("fetch").reason == "NoSpaceLeft"
+
+    pod.ask(scratch_bytes=3 * size)
+    pod.run("fetch")
+    failure = pod.refused("inspect")
+    assert (failure.reason, failure.retryable) == ("NoSpaceLeft", False)
+    assert f"The model has {size} bytes" in failure.message
+    assert "spec.converter.scratchSize" in failure.message
+
+    pod.ask(scratch_bytes=2**30)
+    assert "result" in pod.run("inspect")
+
+
+def test_an_archive_that_does_not_fit_the_scratch_volume(pod: Pod) -> None:
+    content = build.perceptron(width=64).SerializeToString()
+    with ZipFile(pod.folders.source / "model.zip", "w") as archive:
+        archive.writestr("model.onnx", content)
+    pod.ask(scratch_bytes=2 * len(content))
+    failure = pod.refused("inspect")
+    assert failure.reason == "NoSpaceLeft"
+    assert "model.zip unpacks to more" in failure.message

@@ -1,7 +1,5 @@
 """A real HTTPS server with a certificate of its own, and storage with access to both servers."""
 
-import datetime as dt
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -9,10 +7,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from tests.support import certificate
 from tests.support.s3 import S3
 
 from tightship.storage import Access, Credentials, HostPolicy, S3Settings, Storage
@@ -31,37 +26,12 @@ class Https:
         return f"https://localhost:{self.port}/{path}"
 
 
-def certificate(folder: Path) -> tuple[Path, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM).decode()
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ).decode()
-    path = folder / "server.pem"
-    path.write_text(pem + private)
-    return path, pem
-
-
 @pytest.fixture(scope="session")
 def server_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    return certificate(tmp_path_factory.mktemp("tls"))
+    made = certificate.made("localhost", "127.0.0.1")
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_text(made.certificate + made.key)
+    return path, made.certificate
 
 
 @pytest.fixture

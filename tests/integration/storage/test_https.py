@@ -275,6 +275,22 @@ async def test_https_names_files_and_is_read_only(
     assert caught.value.reason == UNSUPPORTED_OPERATION
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["by its length", "while it arrives"])
+async def test_a_file_that_does_not_fit_the_volume(
+    https: Https, web_storage: Storage, tmp_path: Path, *, told: bool
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(CONTENT), 4096):
+            yield CONTENT[start : start + 4096]
+
+    https.handlers["/m"] = lambda _: web.Response(body=CONTENT) if told else pieces()
+    with pytest.raises(StorageError, match="scratchSize") as caught:
+        await web_storage.download(https.url("m"), tmp_path, limits=Limits(room=len(CONTENT) - 1))
+    assert caught.value.reason == NO_SPACE_LEFT
+    assert not left_in(tmp_path)
+    assert ("GET" in {request.method for request in https.asked}) != told
+
+
 NO_SPACE = """
 import asyncio, pathlib, resource, sys
 from tightship.storage import Access, Storage, StorageError, run

@@ -202,11 +202,35 @@ WHY = {
         "Evicted",
         True,
     ),
-    "its own disk": (
+    "its own volume": (
         pod(reason="Evicted", message='Usage of EmptyDir volume "work" exceeds the limit "1Gi".'),
         FAILED,
         "NoSpaceLeft",
         False,
+    ),
+    "its pod's disk": (
+        pod(
+            reason="Evicted",
+            message="Pod ephemeral local storage usage exceeds the total limit of containers 2Gi. ",
+        ),
+        FAILED,
+        "NoSpaceLeft",
+        False,
+    ),
+    "a container's disk": (
+        pod(
+            reason="Evicted",
+            message='Container convert exceeded its local ephemeral storage limit "1Gi". ',
+        ),
+        FAILED,
+        "NoSpaceLeft",
+        False,
+    ),
+    "the node's disk": (
+        pod(reason="Evicted", message="The node was low on resource: ephemeral-storage."),
+        FAILED,
+        "Evicted",
+        True,
     ),
     "a drained node": (
         pod(

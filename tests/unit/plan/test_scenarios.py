@@ -37,6 +37,34 @@ def first_conversion(world: World) -> None:
     assert events(world, "intent") == ["Converted", "Placed", "Serving"]
 
 
+def limited_model(world: World) -> None:
+    """What the model rules out is told while it is converted, and for good."""
+    world.limitations[A] = ("NoBatchAxis", "TextInput", "OfANewerConverter")
+    world.add("intent", model_spec())
+    told: list[str] = []
+    world.step()
+    while not world.ready("intent"):
+        world.step()
+        told += [c["message"] for c in _conditions(world, "Converted") if c["status"] == "Unknown"]
+    assert "The model has no batch axis" in told[-1]
+    for _ in ("Jobs are known", "Jobs are gone"):
+        (converted,) = _conditions(world, "Converted")
+        assert (converted["status"], converted["reason"]) == ("True", "TextInput")
+        assert "export that part alone" in converted["message"]
+        assert "with a free first axis" in converted["message"]
+        assert "int8-static, 2.41 times as fast" in converted["message"]
+        world.jobs.clear()
+        world.settle()
+    world.add("twin", model_spec())
+    world.settle()
+    assert world.condition("twin", "Converted") == ("True", "TextInput")
+
+
+def _conditions(world: World, kind: str) -> list[dict[str, Any]]:
+    found = world.models["intent"].status.get("conditions", [])
+    return [condition for condition in found if condition["type"] == kind]
+
+
 def shared_inputs(world: World) -> None:
     for name in ("a", "b", "c"):
         world.add(name, model_spec())
@@ -440,6 +468,7 @@ def foreign_service(world: World) -> None:
 
 STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     "first conversion": (first_conversion, {}),
+    "limited model": (limited_model, {}),
     "shared inputs": (shared_inputs, {}),
     "later user of known inputs": (later_user_of_known_inputs, {}),
     "failure then success": (failure_then_success, {}),

@@ -43,8 +43,11 @@ def test_without_an_objective_the_wish_is_granted() -> None:
 
 def test_a_model_without_batches_has_no_batcher() -> None:
     spec = model_spec(dynamic_batching=DynamicBatching(max_queue_delay=0.001))
-    config, _ = serving_config(spec, pool_spec(), replace(FAST, max_batch=1))
+    config, reason = serving_config(spec, pool_spec(), replace(FAST, max_batch=1))
     assert (config.dynamic_batching, config.max_queue_delay_us) == (False, 0)
+    assert reason == "dynamicBatching is off: the model takes batches of 1"
+    off = model_spec(dynamic_batching=DynamicBatching(enabled=False))
+    assert serving_config(off, pool_spec(), replace(FAST, max_batch=0))[1] is None
 
 
 def test_the_response_cache_needs_a_cache_in_the_pool() -> None:

@@ -211,6 +211,7 @@ class World:
         self.memory: Callable[[str], int] = lambda _: 100 * MIB
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
         self.content: dict[str, str] = {}  # by source URI: what lies there, if it was replaced
+        self.limitations: dict[str, tuple[str, ...]] = {}  # by source URI
         self.bad_digests: set[str] = set()  # versions that Triton cannot load
         self.floor: dict[str, int] = {}
         self.far_floor: dict[str, int] = {}
@@ -541,7 +542,10 @@ class World:
 
     def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary:
         if job.kind is JobKind.INTAKE:
-            return IntakeResult(source_digest=self._digest(uri), source_bytes=10)
+            limits = self.limitations.get(uri, ())
+            return IntakeResult(
+                source_digest=self._digest(uri), source_bytes=10, limitations=limits
+            )
         return summary(job.inputs, digest=sha(job.inputs), memory=self.memory(uri))
 
     def _digest(self, uri: str) -> str:

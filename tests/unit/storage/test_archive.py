@@ -248,6 +248,15 @@ def test_too_many_bytes(form: Format, tmp_path: Path) -> None:
     assert caught.value.reason == ARCHIVE_TOO_LARGE
 
 
+@pytest.mark.parametrize("form", MAKERS)
+def test_more_than_the_volume_holds(form: Format, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(MAKERS[form]({"a": b"x" * 5000, "b": b"x" * 5001}))
+    with pytest.raises(StorageError, match="room for 10000") as caught:
+        unpack(tmp_path / "archive", tmp_path / "out", ArchiveLimits(room=10_000))
+    assert caught.value.reason == NO_SPACE_LEFT
+    unpack(tmp_path / "archive", tmp_path / "fits", ArchiveLimits(room=10_001))
+
+
 def test_a_zip_with_an_endless_directory_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(make_zip({f"{index:0200}": b"" for index in range(100)}))
     with pytest.raises(StorageError) as caught:

@@ -10,6 +10,7 @@ from tightship.storage import Access, Kind, Limits, Stat, Storage, StorageError
 from tightship.storage.errors import (
     CLAIM_NOT_MOUNTED,
     DIGEST_MISMATCH,
+    NO_SPACE_LEFT,
     SOURCE_NOT_FOUND,
     SOURCE_TOO_LARGE,
     TOO_MANY_FILES,
@@ -140,7 +141,11 @@ async def test_a_folder_in_the_file_s_place(storage: Storage) -> None:
 
 @pytest.mark.parametrize(
     ("limits", "reason"),
-    [(Limits(max_bytes=7), SOURCE_TOO_LARGE), (Limits(max_files=1), TOO_MANY_FILES)],
+    [
+        (Limits(max_bytes=7), SOURCE_TOO_LARGE),
+        (Limits(max_files=1), TOO_MANY_FILES),
+        (Limits(room=7), NO_SPACE_LEFT),
+    ],
 )
 async def test_limits(storage: Storage, tmp_path: Path, limits: Limits, reason: str) -> None:
     with pytest.raises(StorageError) as caught:
