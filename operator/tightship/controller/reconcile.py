@@ -11,11 +11,12 @@ from tightship.kube.queue import WorkError
 from tightship.kube.resources import OPTIMIZED_MODELS, SERVING_POOLS
 from tightship.kube.store import PoolKey
 from tightship.plan.actions import ApplyModelStatus, Plan
+from tightship.plan.memo import Memo
 from tightship.plan.snapshot import Snapshot
 
 _log = logging.getLogger(__name__)
 
-Decide = Callable[[Snapshot], Plan]
+Decide = Callable[[Snapshot, Memo], Plan]
 
 
 class Reconciler:
@@ -25,6 +26,7 @@ class Reconciler:
         self._do = hands
         self._decide = decide
         self._executor = Executor(hands)
+        self._memos: dict[PoolKey, Memo] = {}
         self._measured: dict[PoolKey, int] = {}
 
     async def reconcile(self, pool: PoolKey) -> float | None:
@@ -41,7 +43,7 @@ class Reconciler:
             news = self._do.news(pool)
             snapshot = await self._observe(pool)
             began = time.perf_counter()
-            plan = self._decide(snapshot)
+            plan = self._decide(snapshot, self._memos.setdefault(pool, Memo()))
             self._do.telemetry.plan_seconds.observe(time.perf_counter() - began)
             results = await self._executor.carry_out(pool, plan.actions, news)
             self._measure(pool, snapshot, results)
@@ -69,6 +71,7 @@ class Reconciler:
         self._do.certificates.forget(pool)
         self._do.memory.keep(pool, ())
         self._do.telemetry.forget(pool)
+        self._memos.pop(pool, None)
         self._measured.pop(pool, None)
 
     def _measure(self, pool: PoolKey, snapshot: Snapshot, results: Sequence[Result]) -> None:

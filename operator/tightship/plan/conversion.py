@@ -17,6 +17,7 @@ from tightship.plan import figures, remembered
 from tightship.plan import work as units
 from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, DeleteJob, Owner
 from tightship.plan.inputs import PoolIdentity
+from tightship.plan.memo import POOL
 from tightship.plan.snapshot import JobKind, JobState
 from tightship.plan.work import Work, spec_of
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.memo import Memo
     from tightship.plan.snapshot import JobFact, ModelFact
 
 
@@ -52,13 +54,14 @@ def plan_conversions(
     pool_name: str,
     pool: ServingPoolSpec,
     now: float,
-    held: frozenset[str] = frozenset(),
+    held: frozenset[str],
+    memo: Memo,
 ) -> Conversions:
     """Decides for the models of a pool that have a valid spec and are not being deleted.
 
     `held` are uids of models whose spec is invalid: what they wanted before is left to run.
     """
-    return _Planner(models, jobs, pool_name, pool, now).plan(held)
+    return _Planner(models, jobs, pool_name, pool, now, memo).plan(held)
 
 
 def delete_unneeded(
@@ -80,12 +83,14 @@ class _Planner:
         pool_name: str,
         pool: ServingPoolSpec,
         now: float,
+        memo: Memo,
     ) -> None:
+        self._memo = memo
         self._models = sorted(models, key=lambda m: (m.created, m.name))
         self._jobs = {(job.kind, job.inputs): job for job in jobs}
         self._pool_name = pool_name
         self._pool = pool
-        self._identity = PoolIdentity(pool)
+        self._identity = memo.of(POOL, PoolIdentity, pool)
         self._now = now
         self._work: dict[tuple[JobKind, str], Work] = {}
         self._outcomes: dict[str, Outcome] = {}
@@ -93,7 +98,7 @@ class _Planner:
         self._wake: float | None = None
         self._needed: set[tuple[JobKind, str]] = set()
         self._stale: dict[str, DeleteJob] = {}
-        self._intakes, self._artifacts = remembered.known(self._models)
+        self._intakes, self._artifacts = remembered.known(self._models, memo)
 
     def plan(self, held: frozenset[str]) -> Conversions:
         for model in self._models:
@@ -109,13 +114,14 @@ class _Planner:
         return Conversions(outcomes=self._outcomes, actions=tuple(self._actions), wake=self._wake)
 
     def _step(self, model: ModelFact) -> None:
-        name = self._identity.inputs_hash(spec_of(model))
+        spec = spec_of(model)
+        name = self._memo.of(model.name, PoolIdentity.inputs_hash, self._identity, spec)
         self._needed.add((JobKind.INTAKE, name))
         intake = self._intake(name, model)
         if intake is None:
             self._join(JobKind.INTAKE, name, model, None)
             return
-        key = self._identity.artifact_key(spec_of(model), intake)
+        key = self._memo.of(model.name, PoolIdentity.artifact_key, self._identity, spec, intake)
         if remembered.lapsed(model, name, key):
             self._renew(name, model)
             return
@@ -124,11 +130,8 @@ class _Planner:
         if found is None:
             self._join(JobKind.CONVERT, key, model, intake)
             return
-        self._outcomes[model.name] = Outcome(
-            condition=units.converted(*found, intake.limitations),
-            conversion=remembered.progress(name, key, intake, model.retry),
-            artifact=found[0],
-            optimization=found[1],
+        self._outcomes[model.name] = self._memo.of(
+            model.name, _finished, name, key, intake, model.retry, found
         )
 
     def _renew(self, name: str, model: ModelFact) -> None:
@@ -143,7 +146,7 @@ class _Planner:
 
     def _intake(self, name: str, model: ModelFact) -> IntakeResult | None:
         """What the model's own status knows counts first, since a source may have changed."""
-        own = remembered.intake_of(model)
+        own = self._memo.of(model.name, remembered.intake_of, model)
         if own and own[0] == name:
             return own[1]
         if name in self._intakes and not remembered.renewed(model, name):
@@ -153,9 +156,7 @@ class _Planner:
             return job.result
         return None
 
-    def _artifact(
-        self, model: ModelFact, key: str
-    ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    def _artifact(self, model: ModelFact, key: str) -> remembered.Parts | None:
         own = model.status.get("artifact")
         if own and own.get("key") == key and key in self._artifacts:
             return own, model.status.get("optimization", {})
@@ -283,6 +284,21 @@ class _Planner:
             progress = remembered.progress(name, key, work.intake, retry, renewed)
             conversion = {**progress, **units.attempts_json(work)}
             self._outcomes[model.name] = replace(_kept(model, condition), conversion=conversion)
+
+
+def _finished(
+    name: str,
+    key: str,
+    intake: IntakeResult,
+    retry: str,
+    found: remembered.Parts,
+) -> Outcome:
+    return Outcome(
+        condition=units.converted(*found, intake.limitations),
+        conversion=remembered.progress(name, key, intake, retry),
+        artifact=found[0],
+        optimization=found[1],
+    )
 
 
 def _frozen(model: ModelFact) -> Outcome:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tightship.api.agent import HeldModel, LoadState, ModelAssignment
 from tightship.api.v1alpha1 import UpdateStrategy
-from tightship.plan import inputs
 from tightship.plan.packing import Copy, Server, Standing, server_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from tightship.api.agent import ServerState
     from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.memo import Memo
     from tightship.plan.snapshot import Endpoint, ServerFact, Snapshot
 
 AGENT_STALE = 90.0  # seconds; a long poll is answered at least every 30
@@ -62,6 +62,26 @@ class View:
         return held if held is not None and held.state is LoadState.LOADED else None
 
 
+class Sight(NamedTuple):
+    """All that one server shows of one model: what is decided about a model is decided on these."""
+
+    server: str
+    standing: Standing
+    reachable: bool
+    unknown: bool  # its agent has never answered
+    entry: ModelAssignment | None
+    held: HeldModel | None
+    routed: bool
+    answering: bool  # loaded, verified and behind the Service
+    settled: bool  # and every node knows of it
+
+    @property
+    def loaded(self) -> HeldModel | None:
+        """The model as it is held here, when it is loaded and verified."""
+        held = self.held
+        return held if held is not None and held.state is LoadState.LOADED else None
+
+
 @dataclass(slots=True, kw_only=True)
 class Fleet:
     """All views in the order of preference, and the endpoints."""
@@ -72,7 +92,11 @@ class Fleet:
     now: float
     watching_since: float
     rolling: bool  # a server is made from a former template, or the Deployment still asks for it
-    on: Mapping[str, tuple[View, ...]]  # by model: servers that have to do with it
+    sights: Mapping[str, tuple[Sight, ...]] = field(default_factory=dict)
+
+    def seen(self, model: str) -> tuple[Sight, ...]:
+        """The model on every server that holds it, is told to, or bears its route label."""
+        return self.sights.get(model, ())
 
     def reachable_by_clients(self, model: str, view: View) -> bool:
         """Whether the EndpointSlices send requests for the model to this server."""
@@ -140,34 +164,47 @@ def _differs(entry: ModelAssignment | None, held: HeldModel) -> bool:
     )
 
 
-def observe(snapshot: Snapshot, pool: ServingPoolSpec) -> Fleet:
-    """Looks at every server that is not being deleted."""
-    revision = inputs.server_revision(pool)
+def observe(snapshot: Snapshot, pool: ServingPoolSpec, revision: str, memo: Memo) -> Fleet:
+    """Looks at every server that is not being deleted; `revision` is that of new ones."""
     live = [s for s in snapshot.servers if not s.deleting]
     digests = _remembered_digests(snapshot)
-    views = [_view(s, pool, revision, snapshot.now, digests) for s in live]
+    views = [_view(s, pool, revision, snapshot.now, digests, memo) for s in live]
     deployment = snapshot.deployment
     behind = deployment is not None and deployment.revision != revision
     wanted = deployment.replicas if deployment else len(live)
     _leave(views, pool, wanted, rolling=behind or any(v.old for v in views))
     views.sort(key=lambda v: (v.fact.created, v.name))
-    return Fleet(
+    fleet = Fleet(
         views=tuple(views),
         by_name={v.name: v for v in views},
         endpoints={(e.model, e.server): e for e in snapshot.endpoints},
         now=snapshot.now,
         watching_since=snapshot.watching_since,
         rolling=behind or any(v.old for v in views),
-        on=_on(views),
     )
+    fleet.sights = _sights(fleet)
+    return fleet
 
 
-def _on(views: Sequence[View]) -> dict[str, tuple[View, ...]]:
-    found: dict[str, list[View]] = {}
-    for view in views:
-        for name in {*view.assigned, *view.held, *view.fact.routed}:
-            found.setdefault(name, []).append(view)
-    return {name: tuple(on) for name, on in found.items()}
+def _sights(fleet: Fleet) -> dict[str, tuple[Sight, ...]]:
+    found: dict[str, tuple[Sight, ...]] = {}
+    for view in fleet.views:
+        unknown, routed = view.fact.agent is None, view.fact.routed
+        for name in {*view.assigned, *view.held, *routed}:
+            settled = fleet.settled_at(name, view)
+            sight = Sight(
+                view.name,
+                view.standing,
+                view.reachable,
+                unknown,
+                view.assigned.get(name),
+                view.held.get(name),
+                name in routed,
+                settled is not None,
+                settled is not None and settled <= fleet.now,
+            )
+            found[name] = (*found.get(name, ()), sight)
+    return found
 
 
 def _view(
@@ -176,6 +213,7 @@ def _view(
     revision: str,
     now: float,
     digests: Mapping[tuple[str, str], str],
+    memo: Memo,
 ) -> View:
     agent = server.agent
     fresh = server.agent_age is None or server.agent_age <= AGENT_STALE
@@ -184,10 +222,9 @@ def _view(
     if agent is None:
         held = {m: _believed(m, server, digests) for m in server.routed}
         assigned: Mapping[str, ModelAssignment] = {}
+        used = usage(assigned, held)
     else:
-        held = {m.name: m for m in agent.models}
-        assigned = {m.name: m for m in agent.assignment.models}
-    used = usage(assigned, held)
+        assigned, held, used = memo.of(server.name, _contents, agent)
     return View(
         fact=server,
         reachable=reachable,
@@ -198,6 +235,15 @@ def _view(
         held=held,
         used=used,
     )
+
+
+def _contents(
+    agent: ServerState,
+) -> tuple[dict[str, ModelAssignment], dict[str, HeldModel], int]:
+    """What an agent is told to hold, what it holds, and the bytes of both."""
+    assigned = {m.name: m for m in agent.assignment.models}
+    held = {m.name: m for m in agent.models}
+    return assigned, held, usage(assigned, held)
 
 
 def _capacity(server: ServerFact, pool: ServingPoolSpec, used: int, *, old: bool) -> int:
@@ -285,25 +331,22 @@ def packable(view: View, models: Container[str]) -> Server:
     )
 
 
-def copies(fleet: Fleet, wanted: ModelAssignment, *, held: bool) -> tuple[Copy, ...]:
+def copies(sights: Iterable[Sight], wanted: ModelAssignment, *, held: bool) -> tuple[Copy, ...]:
     """Where a model is assigned now; a held model's version is the wanted one wherever it is."""
-    found = []
-    for view in fleet.on.get(wanted.name, ()):
-        entry, model = view.assigned.get(wanted.name), view.held.get(wanted.name)
-        unknown = view.fact.agent is None
-        if view.standing is Standing.LOST or (entry is None and not unknown):
-            continue
-        parts = {wanted.name: entry} if entry else {}
-        found.append(
-            Copy(
-                server=view.name,
-                memory=usage(parts, {wanted.name: model} if model else {}),
-                current=held or entry is None or same_load(entry, wanted),
-                answering=fleet.answering(wanted.name, view),
-                pending=pending(entry, model) if entry else 0,
-            )
+    return tuple(
+        Copy(
+            server=sight.server,
+            memory=usage(
+                {wanted.name: sight.entry} if sight.entry else {},
+                {wanted.name: sight.held} if sight.held else {},
+            ),
+            current=held or sight.entry is None or same_load(sight.entry, wanted),
+            answering=sight.answering,
+            pending=pending(sight.entry, sight.held) if sight.entry else 0,
         )
-    return tuple(found)
+        for sight in sights
+        if sight.standing is not Standing.LOST and (sight.entry is not None or sight.unknown)
+    )
 
 
 def same_load(one: ModelAssignment, other: ModelAssignment) -> bool:

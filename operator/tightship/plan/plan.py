@@ -21,15 +21,16 @@ from tightship.plan.actions import (
 )
 from tightship.plan.conversion import plan_conversions
 from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, not_asked_yet, observe, packable
+from tightship.plan.memo import POOL, Memo
 from tightship.plan.news import MODEL_TOPICS, POOL_TOPICS, tell
 from tightship.plan.packing import Server, Standing, pack, server_memory
 from tightship.plan.pool_status import invalid_status, pool_status
 from tightship.plan.rollout import drained, plan_rollout
 from tightship.plan.snapshot import InvalidSpec
-from tightship.plan.status import model_status, stranded_status
+from tightship.plan.status import is_told, model_status, stranded_status, subject_of
 from tightship.plan.sweep import plan_sweep
 from tightship.plan.targets import Target, item, refusal, refused, target
-from tightship.plan.verdict import Subject, settles_at
+from tightship.plan.verdict import settles_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,8 +48,12 @@ ASK_AGAIN = 1.0  # seconds, while the agents have not been asked yet
 WAKE_MIN = 0.05  # seconds; a due time that has just passed is planned for at once
 
 
-def plan(snapshot: Snapshot) -> Plan:
+def plan(snapshot: Snapshot, memo: Memo | None = None) -> Plan:
     """Decides everything about one pool; a pure function.
+
+    Args:
+        snapshot: the pool as it is.
+        memo: what the last plan for this pool has left; it saves work and changes no decision.
 
     Returns:
         Actions in the order in which they are to be carried out, and the seconds after which the
@@ -56,6 +61,8 @@ def plan(snapshot: Snapshot) -> Plan:
     """
     models = tuple(m for m in snapshot.models if not m.deleting)
     snapshot = replace(snapshot, models=models)
+    memo = memo or Memo()
+    memo.keep({m.name for m in models} | {s.name for s in snapshot.servers})
     pool = snapshot.pool
     if pool is None or pool.deleting:
         message = f"There is no ServingPool {snapshot.pool_name} in this namespace. Create it."
@@ -65,12 +72,16 @@ def plan(snapshot: Snapshot) -> Plan:
         message = f"ServingPool {snapshot.pool_name} is invalid: {pool.spec.message}"
         actions = [*_without_pool(snapshot, Reason.POOL_INVALID, message)]
         return Plan(actions=(*actions, *_tell_pool(snapshot, pool, status)))
-    return _Planner(snapshot, pool, pool.spec).plan()
+    return _Planner(snapshot, pool, pool.spec, memo).plan()
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot, pool: PoolFact, spec: ServingPoolSpec) -> None:
+    def __init__(
+        self, snapshot: Snapshot, pool: PoolFact, spec: ServingPoolSpec, memo: Memo
+    ) -> None:
         self._snapshot = snapshot
+        self._memo = memo
+        self._revision = memo.of(POOL, inputs.server_revision, spec)
         self._pool = pool
         self._spec = spec
         self._owner = Owner(kind=names.SERVING_POOL, name=snapshot.pool_name, uid=pool.uid)
@@ -84,9 +95,11 @@ class _Planner:
         services = [] if self._pool.paused else [*self._services(invalid)]
         if not_asked_yet(snapshot):
             return Plan(actions=(*begin, *services), requeue_after=ASK_AGAIN)
-        fleet = observe(snapshot, self._spec)
+        fleet = observe(snapshot, self._spec, self._revision, self._memo)
         targets = [
-            target(
+            self._memo.of(
+                model.name,
+                target,
                 model,
                 conversions.outcomes.get(model.name),
                 self._spec,
@@ -97,7 +110,7 @@ class _Planner:
         ]
         placement = self._pack(fleet, targets)
         wanted = {t.model.name: t.wanted for t in targets if t.wanted}
-        steps = plan_rollout(fleet, wanted, placement, self._spec)
+        steps = plan_rollout(fleet, wanted, placement, self._spec, self._memo)
         servers = [*self._servers(fleet, placement)]
         act: list[Action] = [*steps.routes, *steps.assignments, *steps.marks]
         tell_ = [
@@ -131,18 +144,30 @@ class _Planner:
         held = frozenset(m.uid for m in models if m.name in invalid)
         snapshot = self._snapshot
         return plan_conversions(
-            valid, snapshot.jobs, snapshot.pool_name, self._spec, snapshot.now, held
+            valid,
+            snapshot.jobs,
+            snapshot.pool_name,
+            self._spec,
+            snapshot.now,
+            held,
+            self._memo,
         )
 
     # Placement
 
     def _pack(self, fleet: Fleet, targets: list[Target]) -> Placement:
-        items = [item(t, t.wanted, fleet, self._spec) for t in targets if t.wanted]
+        items = [
+            self._memo.of(name, item, t, t.wanted, fleet.seen(name), self._spec)
+            for t in targets
+            if t.wanted and (name := t.model.name)
+        ]
         known = {i.model for i in items}
         new = Server(
             name="a new server", standing=Standing.STARTING, memory=server_memory(self._spec)
         )
-        return pack(
+        return self._memo.of(
+            POOL,
+            pack,
             items,
             [packable(view, known) for view in fleet.views],
             new_server=new,
@@ -164,10 +189,9 @@ class _Planner:
             yield EnsureAgentSecret(pool=self._snapshot.pool_name, owner=self._owner, reason=reason)
 
     def _servers(self, fleet: Fleet, placement: Placement) -> Iterator[Action]:
-        revision = inputs.server_revision(self._spec)
         deployment = self._snapshot.deployment
         drain = self._spec.update_strategy is UpdateStrategy.DRAIN
-        behind = deployment is not None and deployment.revision != revision
+        behind = deployment is not None and deployment.revision != self._revision
         if behind and drain and fleet.views and not drained(fleet, placement):
             return
         yield ApplyServers(
@@ -175,7 +199,7 @@ class _Planner:
             owner=self._owner,
             spec=self._spec,
             replicas=self._replicas(fleet, placement),
-            revision=revision,
+            revision=self._revision,
             reason=f"{placement.wanted_servers} servers hold all models",
         )
 
@@ -201,11 +225,8 @@ class _Planner:
         for model in self._snapshot.models:
             if model.name in self._foreign or model.name in invalid or model.paused:
                 continue
-            yield ApplyModelService(
-                model=model.name,
-                pool=self._snapshot.pool_name,
-                owner=_owner(model),
-                reason="clients ask the model by this name",
+            yield self._memo.of(
+                model.name, _service, model.name, model.uid, self._snapshot.pool_name
             )
 
     # Statuses
@@ -213,26 +234,24 @@ class _Planner:
     def _tell_models(
         self, fleet: Fleet, targets: list[Target], placement: Placement
     ) -> Iterator[Action]:
+        snapshot, waiting = self._snapshot, _waiting(fleet)
         for found in targets:
             name = found.model.name
             shortage = placement.shortages.get(name)
-            subject = Subject(
-                model=found.model,
-                namespace=self._snapshot.namespace,
-                outcome=found.outcome,
-                artifact=found.artifact,
-                wanted=found.wanted,
-                places=placement.servers.get(name, ()),
-                copies=found.copies,
-                shortage=shortage,
-                cut=found.cut,
-                invalid=found.invalid,
-                conflict=found.conflict,
-                paused=found.model.paused or self._pool.paused,
-                waiting=_waiting(fleet) if shortage else None,
+            subject = self._memo.of(
+                name,
+                subject_of,
+                found,
+                snapshot.namespace,
+                placement.servers.get(name, ()),
+                fleet.seen(name),
+                shortage,
+                waiting if shortage else None,
+                paused=self._pool.paused,
             )
-            status = model_status(subject, fleet, self._spec, self._snapshot.now)
-            yield from _tell_model(found.model, status)
+            if not self._memo.of(name, is_told, subject, self._spec):
+                status = model_status(subject, self._spec, snapshot.now)
+                yield from _tell_model(found.model, status)
 
     def _tell_pool(
         self, fleet: Fleet, steps: Steps, placement: Placement, targets: list[Target]
@@ -245,7 +264,7 @@ class _Planner:
             desired=placement.wanted_servers,
             models=len(targets),
             stuck=stuck,
-            revision=inputs.server_revision(self._spec),
+            revision=self._revision,
             now=self._snapshot.now,
         )
         yield from _tell_pool(self._snapshot, self._pool, status)
@@ -253,6 +272,15 @@ class _Planner:
 
 def _owner(model: ModelFact) -> Owner:
     return Owner(kind=names.OPTIMIZED_MODEL, name=model.name, uid=model.uid)
+
+
+def _service(model: str, uid: str, pool: str) -> ApplyModelService:
+    return ApplyModelService(
+        model=model,
+        pool=pool,
+        owner=Owner(kind=names.OPTIMIZED_MODEL, name=model, uid=uid),
+        reason="clients ask the model by this name",
+    )
 
 
 def _waiting(fleet: Fleet) -> str | None:

@@ -12,6 +12,7 @@ from tightship.plan.snapshot import JobKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from tightship.plan.memo import Memo
     from tightship.plan.snapshot import ModelFact
 
 Parts = tuple["Mapping[str, Any]", "Mapping[str, Any]"]
@@ -33,15 +34,22 @@ def intake_of(model: ModelFact) -> tuple[str, IntakeResult] | None:
     return done["inputs"], result
 
 
-def known(models: Iterable[ModelFact]) -> tuple[dict[str, IntakeResult], dict[str, Parts]]:
+def artifact_of(model: ModelFact) -> Parts | None:
+    """The parts of the model's own status that tell an artifact."""
+    parts = (model.status.get("artifact") or {}, model.status.get("optimization") or {})
+    return parts if figures.read_artifact(*parts) else None
+
+
+def known(
+    models: Iterable[ModelFact], memo: Memo
+) -> tuple[dict[str, IntakeResult], dict[str, Parts]]:
     """What all statuses know together: intakes by inputs' hash, artifacts by KEY."""
     intakes: dict[str, IntakeResult] = {}
     artifacts: dict[str, Parts] = {}
     for model in models:
-        if found := intake_of(model):
+        if found := memo.of(model.name, intake_of, model):
             intakes.setdefault(*found)
-        parts = (model.status.get("artifact") or {}, model.status.get("optimization") or {})
-        if figures.read_artifact(*parts):
+        if parts := memo.of(model.name, artifact_of, model):
             artifacts.setdefault(parts[0]["key"], parts)
     return intakes, artifacts
 

@@ -18,11 +18,12 @@ from tightship.plan.fleet import COST_EMPTY, COST_HOLDING, COST_LEAVING, pending
 from tightship.plan.packing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tightship.api.agent import HeldModel
     from tightship.api.v1alpha1 import ServingPoolSpec
-    from tightship.plan.fleet import Fleet, View
+    from tightship.plan.fleet import Fleet, Sight, View
+    from tightship.plan.memo import Memo
     from tightship.plan.packing import Placement
 
 
@@ -56,10 +57,9 @@ class Steps:
     wake: float | None = None
 
 
-def update_failure(wanted: Wanted, view: View) -> HeldModel | None:
+def update_failure(wanted: Wanted, sight: Sight) -> HeldModel | None:
     """The held model when this server reports that the wanted version does not load."""
-    entry = view.assigned.get(wanted.entry.name)
-    held = view.held.get(wanted.entry.name)
+    entry, held = sight.entry, sight.held
     if entry is None or held is None or held.failure is None:
         return None
     if entry.digest != wanted.entry.digest or held.failure.reason == MODEL_CRASHED:
@@ -68,9 +68,9 @@ def update_failure(wanted: Wanted, view: View) -> HeldModel | None:
     return held if fails or held.state is LoadState.FAILED else None
 
 
-def carried_out(entry: ModelAssignment, view: View) -> bool:
+def carried_out(entry: ModelAssignment, sight: Sight) -> bool:
     """Whether the server holds this very version with these settings, verified."""
-    held = view.loaded(entry.name)
+    held = sight.loaded
     return (
         held is not None
         and held.digest == entry.digest
@@ -78,8 +78,28 @@ def carried_out(entry: ModelAssignment, view: View) -> bool:
     )
 
 
+def update_fails(wanted: Wanted, sights: Iterable[Sight]) -> bool:
+    """Whether some server cannot load the wanted version."""
+    return any(s.reachable and update_failure(wanted, s) for s in sights)
+
+
+def in_flight(wanted: Wanted, sights: Iterable[Sight]) -> bool:
+    """Whether some server is loading the wanted version; the others keep theirs until then."""
+    return any(
+        s.reachable
+        and s.entry is not None
+        and same_load(s.entry, wanted.entry)
+        and not carried_out(wanted.entry, s)
+        for s in sights
+    )
+
+
 def plan_rollout(
-    fleet: Fleet, wanted: Mapping[str, Wanted], placement: Placement, pool: ServingPoolSpec
+    fleet: Fleet,
+    wanted: Mapping[str, Wanted],
+    placement: Placement,
+    pool: ServingPoolSpec,
+    memo: Memo,
 ) -> Steps:
     """The steps that can be taken now.
 
@@ -88,8 +108,9 @@ def plan_rollout(
         wanted: models that have an artifact, by name; any other model leaves its servers.
         placement: where copies shall be.
         pool: the pool's spec.
+        memo: of the pool.
     """
-    return _Rollout(fleet, wanted, placement, pool).steps()
+    return _Rollout(fleet, wanted, placement, pool, memo).steps()
 
 
 class _Rollout:
@@ -99,6 +120,7 @@ class _Rollout:
         wanted: Mapping[str, Wanted],
         placement: Placement,
         pool: ServingPoolSpec,
+        memo: Memo,
     ) -> None:
         self._fleet = fleet
         self._wanted = wanted
@@ -106,8 +128,9 @@ class _Rollout:
         self._pinned = placement.pinned
         self._pool = pool
         self._steps = Steps()
-        self._blocked = {name for name, want in wanted.items() if self._fails(want)}
-        self._busy = {name for name, want in wanted.items() if self._in_flight(want)}
+        seen = [(name, want, fleet.seen(name)) for name, want in wanted.items()]
+        self._blocked = {name for name, w, on in seen if memo.of(name, update_fails, w, on)}
+        self._busy = {name for name, w, on in seen if memo.of(name, in_flight, w, on)}
         self._coming: dict[str, list[str]] = {}
         for model, servers in self._places.items():
             for server in servers:
@@ -123,19 +146,6 @@ class _Rollout:
                 self._assign(view)
                 self._mark(view, taken_over=taken_over)
         return self._steps
-
-    def _fails(self, want: Wanted) -> bool:
-        on = self._fleet.on.get(want.entry.name, ())
-        return any(v.reachable and update_failure(want, v) for v in on)
-
-    def _in_flight(self, want: Wanted) -> bool:
-        """Whether some server is loading the wanted version; the others keep theirs until then."""
-        for view in self._fleet.on.get(want.entry.name, ()):
-            entry = view.assigned.get(want.entry.name)
-            coming = entry is not None and same_load(entry, want.entry)
-            if view.reachable and coming and not carried_out(want.entry, view):
-                return True
-        return False
 
     def _due(self, at: float | None) -> bool:
         """Whether that instant has come; if it will, the plan is made again then."""
@@ -263,8 +273,9 @@ class _Rollout:
 
     def _falls_back(self, want: Wanted, view: View) -> bool:
         """Whether this copy has nothing to serve, because the wanted version does not load."""
-        held = update_failure(want, view)
-        return held is not None and held.digest is None
+        seen = self._fleet.seen(want.entry.name)
+        failures = (update_failure(want, s) for s in seen if s.server == view.name)
+        return any(held is not None and held.digest is None for held in failures)
 
     # Marks
 

@@ -31,6 +31,7 @@ class ModelFact:
 
     name: str
     uid: str
+    resource_version: str = ""  # compared early: it tells versions apart at once
     generation: int
     created: float
     spec: OptimizedModelSpec | InvalidSpec
@@ -38,7 +39,6 @@ class ModelFact:
     deleting: bool = False
     paused: bool = False
     retry: str = ""  # a value that the status does not show yet asks for another try
-    resource_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

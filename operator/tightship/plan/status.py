@@ -16,25 +16,25 @@ from tightship.api.conditions import (
 from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.plan import figures, inputs
 from tightship.plan.serving import measured
-from tightship.plan.verdict import Copies, Subject, conditions, count, on_servers, transition
+from tightship.plan.verdict import Copies, Subject, conditions, count, transition
 
 if TYPE_CHECKING:
     from tightship.api.agent import ServingConfig
     from tightship.api.v1alpha1 import ServingPoolSpec
-    from tightship.plan.fleet import Fleet
+    from tightship.plan.fleet import Sight
+    from tightship.plan.packing import Shortage
     from tightship.plan.snapshot import ModelFact
+    from tightship.plan.targets import Target
 
 UNREACHABLE = "Unknown"
 
 
-def model_status(
-    subject: Subject, fleet: Fleet, pool: ServingPoolSpec, now: float
-) -> dict[str, Any]:
+def model_status(subject: Subject, pool: ServingPoolSpec, now: float) -> dict[str, Any]:
     """The whole status; equal inputs give equal JSON."""
     model = subject.model
-    copies = count(subject, fleet)
+    copies = count(subject)
     state = transition(subject, copies)
-    wanted = conditions(subject, fleet, copies, state)
+    wanted = conditions(subject, copies, state)
     status: dict[str, Any] = {
         "observedGeneration": model.generation,
         **_addresses(subject),
@@ -47,12 +47,50 @@ def model_status(
         "previous": _previous(subject, state),
         "optimization": subject.outcome.optimization,
         "slo": _objective(subject, pool),
-        "serving": _settings(subject, fleet),
-        "placement": _placement(subject, fleet),
-        "replicas": _routed(subject, fleet),
+        "serving": _settings(subject),
+        "placement": _placement(subject),
+        "replicas": sum(sight.routed for sight in subject.sights),
         "selector": f"{names.route_label(model.name)}={names.ROUTED}",
     }
     return {name: value for name, value in status.items() if value not in (None, {}, [])}
+
+
+def is_told(subject: Subject, pool: ServingPoolSpec) -> bool:
+    """Whether the live status says all this already, so that nothing is to be written.
+
+    The time does not matter: it is told only of a condition whose status changes, and then the
+    whole differs from the live one whatever the time is.
+    """
+    return model_status(subject, pool, now=0.0) == subject.model.status
+
+
+def subject_of(
+    found: Target,
+    namespace: str,
+    places: tuple[str, ...],
+    sights: tuple[Sight, ...],
+    shortage: Shortage | None,
+    waiting: str | None,
+    *,
+    paused: bool,
+) -> Subject:
+    """A model's target and what became of it; `paused` is the pool's."""
+    return Subject(
+        model=found.model,
+        namespace=namespace,
+        outcome=found.outcome,
+        artifact=found.artifact,
+        wanted=found.wanted,
+        places=places,
+        copies=found.copies,
+        sights=sights,
+        shortage=shortage,
+        cut=found.cut,
+        invalid=found.invalid,
+        conflict=found.conflict,
+        paused=found.model.paused or paused,
+        waiting=waiting,
+    )
 
 
 def stranded_status(model: ModelFact, why: Condition, now: float, *, gone: bool) -> dict[str, Any]:
@@ -170,12 +208,12 @@ def _objective(subject: Subject, pool: ServingPoolSpec) -> dict[str, Any] | None
     return slo
 
 
-def _settings(subject: Subject, fleet: Fleet) -> dict[str, Any] | None:
+def _settings(subject: Subject) -> dict[str, Any] | None:
     """The serving settings that copies are brought to, or have, where nothing is changed."""
     wanted = subject.wanted
     if wanted is None or not (subject.paused or wanted.held):
         return _settings_json(wanted.entry.config, subject.cut) if wanted else None
-    held = [view.loaded(subject.model.name) for view in on_servers(subject, fleet)]
+    held = [sight.loaded for sight in subject.sights]
     config = next((copy.config for copy in held if copy and copy.config), None)
     known: dict[str, Any] | None = subject.model.status.get("serving")
     if config is None:
@@ -194,21 +232,17 @@ def _settings_json(config: ServingConfig, cut: str | None) -> dict[str, Any]:
     }
 
 
-def _placement(subject: Subject, fleet: Fleet) -> list[dict[str, Any]]:
-    name, found = subject.model.name, {}
-    for view in on_servers(subject, fleet):
-        held, entry = view.held.get(name), view.assigned.get(name)
+def _placement(subject: Subject) -> list[dict[str, Any]]:
+    found = {}
+    for sight in subject.sights:
+        held, entry = sight.held, sight.entry
         state = held.state.value if held else LoadState.PENDING.value
         digest = held.digest if held and held.digest else (entry.digest if entry else None)
-        found[view.name] = {
-            "server": view.name,
-            "state": state if view.reachable else UNREACHABLE,
+        found[sight.server] = {
+            "server": sight.server,
+            "state": state if sight.reachable else UNREACHABLE,
             **({"digest": digest} if digest else {}),
         }
     for server in subject.places:
         found.setdefault(server, {"server": server, "state": LoadState.PENDING.value})
     return [found[server] for server in sorted(found)]
-
-
-def _routed(subject: Subject, fleet: Fleet) -> int:
-    return sum(subject.model.name in v.fact.routed for v in on_servers(subject, fleet))

@@ -19,7 +19,7 @@ from tightship.plan.snapshot import InvalidSpec
 if TYPE_CHECKING:
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.figures import Artifact
-    from tightship.plan.fleet import Fleet
+    from tightship.plan.fleet import Sight
     from tightship.plan.snapshot import ModelFact
 
 
@@ -74,7 +74,7 @@ def target(
     )
 
 
-def item(target: Target, wanted: Wanted, fleet: Fleet, pool: ServingPoolSpec) -> Item:
+def item(target: Target, wanted: Wanted, sights: tuple[Sight, ...], pool: ServingPoolSpec) -> Item:
     """The model as the packer sees it."""
     spec = target.model.spec
     common = Item(
@@ -82,7 +82,7 @@ def item(target: Target, wanted: Wanted, fleet: Fleet, pool: ServingPoolSpec) ->
         copies=target.copies,
         memory=wanted.entry.memory,
         duty=DUTY_FLOOR,
-        placed=copies(fleet, wanted.entry, held=wanted.held),
+        placed=copies(sights, wanted.entry, held=wanted.held),
     )
     if isinstance(spec, InvalidSpec):
         return common

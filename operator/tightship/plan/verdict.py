@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tightship.api.failures import Failure
     from tightship.plan.conversion import Outcome
     from tightship.plan.figures import Artifact
-    from tightship.plan.fleet import Fleet, View
+    from tightship.plan.fleet import Fleet, Sight
     from tightship.plan.packing import Shortage
     from tightship.plan.snapshot import ModelFact
 
@@ -42,6 +42,7 @@ class Subject:
     wanted: Wanted | None
     places: tuple[str, ...]
     copies: int  # wanted
+    sights: tuple[Sight, ...]
     shortage: Shortage | None
     cut: str | None = None  # why serving settings differ from the wish
     invalid: Condition | None = None
@@ -64,38 +65,33 @@ class Copies:
     blocked: bool  # the wanted version does not load
 
 
-def on_servers(subject: Subject, fleet: Fleet) -> tuple[View, ...]:
-    """Servers that hold the model, are told to, or bear its route label."""
-    return fleet.on.get(subject.model.name, ())
-
-
-def count(subject: Subject, fleet: Fleet) -> Copies:
+def count(subject: Subject) -> Copies:
     """Looks at every copy."""
-    name, wanted, known = subject.model.name, subject.wanted, _is_serving(subject.model)
+    wanted, known = subject.wanted, _is_serving(subject.model)
     answering = done = loaded = loading = unreachable = failed = 0
     failure: Failure | None = None
     blocked = False
-    for view in on_servers(subject, fleet):
-        held = view.held.get(name)
-        settled = fleet.settled_at(name, view)
-        answers = settled is not None and (known or settled <= fleet.now)
+    for sight in subject.sights:
+        held = sight.held
+        answers = sight.answering and (known or sight.settled)
         answering += answers
-        done += answers and wanted is not None and _is_done(wanted, view)
-        loaded += view.loaded(name) is not None
+        done += answers and wanted is not None and _is_done(wanted, sight)
+        loaded += sight.loaded is not None
         loading += held is not None and held.state in _LOADING
-        unreachable += not view.reachable
-        if held is not None and held.failure is not None and name in view.assigned:
+        unreachable += not sight.reachable
+        if held is not None and held.failure is not None and sight.entry is not None:
             failed += 1
             failure = failure or held.failure
-            blocked = blocked or (wanted is not None and update_failure(wanted, view) is not None)
+            blocked = blocked or (wanted is not None and update_failure(wanted, sight) is not None)
     return Copies(answering, done, loaded, loading, unreachable, failure, failed, blocked)
 
 
 def settles_at(model: ModelFact, fleet: Fleet) -> float | None:
     """When the first copy of a model that does not serve yet answers; None: no time is known."""
-    if _is_serving(model):
+    sights = [sight for sight in fleet.seen(model.name) if sight.answering]
+    if not sights or any(sight.settled for sight in sights) or _is_serving(model):
         return None
-    times = [fleet.settled_at(model.name, view) for view in fleet.on.get(model.name, ())]
+    times = [fleet.settled_at(model.name, fleet.by_name[sight.server]) for sight in sights]
     return min((t for t in times if t is not None), default=None)
 
 
@@ -108,8 +104,8 @@ def _is_serving(model: ModelFact) -> bool:
     return found.get("status") == ConditionStatus.TRUE
 
 
-def _is_done(wanted: Wanted, view: View) -> bool:
-    return wanted.held or carried_out(wanted.entry, view)
+def _is_done(wanted: Wanted, sight: Sight) -> bool:
+    return wanted.held or carried_out(wanted.entry, sight)
 
 
 def transition(subject: Subject, copies: Copies) -> str:
@@ -124,11 +120,11 @@ def transition(subject: Subject, copies: Copies) -> str:
     return "InProgress"
 
 
-def conditions(subject: Subject, fleet: Fleet, copies: Copies, state: str) -> list[Condition]:
+def conditions(subject: Subject, copies: Copies, state: str) -> list[Condition]:
     """Ready, Converted, Placed and Serving."""
     converted = subject.outcome.condition
     placed = _placed(subject)
-    serving = _serving(subject, fleet, copies)
+    serving = _serving(subject, copies)
     ready = _ready(subject, [converted, placed, serving], copies, state)
     return [ready, converted, placed, serving]
 
@@ -193,7 +189,7 @@ def _short(subject: Subject, shortage: Shortage) -> Condition:
     return _false(kind, shortage.reason, message)
 
 
-def _serving(subject: Subject, fleet: Fleet, copies: Copies) -> Condition:
+def _serving(subject: Subject, copies: Copies) -> Condition:
     kind = ConditionType.SERVING
     if copies.answering:
         wanted = max(subject.copies, 1)
@@ -201,7 +197,7 @@ def _serving(subject: Subject, fleet: Fleet, copies: Copies) -> Condition:
         message = "The copy answers." if wanted == 1 else message
         if not copies.unreachable:
             return _true(kind, Reason.SERVING, message)
-        deaf = [v.name for v in on_servers(subject, fleet) if not v.reachable]
+        deaf = [s.server for s in subject.sights if not s.reachable]
         message += f" The agent of {_names(deaf)} does not answer: nothing is changed there."
         return _true(kind, Reason.SERVER_UNREACHABLE, message)
     if copies.failure is not None:

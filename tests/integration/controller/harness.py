@@ -9,9 +9,11 @@ from pathlib import Path
 
 from tests.support.apiserver import ApiServer
 
+from tightship.controller.reconcile import Decide
 from tightship.controller.supervisor import Supervisor
 from tightship.kube.connection import Connection
 from tightship.plan.actions import Plan
+from tightship.plan.memo import Memo
 from tightship.plan.snapshot import Snapshot
 from tightship.settings import Settings
 
@@ -27,7 +29,7 @@ class Recorder:
         self.seen: dict[tuple[str, str], Snapshot] = {}
         self._news = asyncio.Event()
 
-    def __call__(self, snapshot: Snapshot) -> Plan:
+    def __call__(self, snapshot: Snapshot, _: Memo) -> Plan:
         self.seen[snapshot.namespace, snapshot.pool_name] = snapshot
         self._news.set()
         return self.decide(snapshot)
@@ -46,7 +48,7 @@ class Recorder:
 @asynccontextmanager
 async def operating(
     kubeconfig: Path,
-    decide: Callable[[Snapshot], Plan],
+    decide: Decide,
     *,
     namespaces: tuple[str, ...] = (),
     lease: str = "",

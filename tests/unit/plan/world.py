@@ -55,6 +55,7 @@ from tightship.plan.actions import (
     RecordEvent,
     RouteServer,
 )
+from tightship.plan.memo import Memo
 from tightship.plan.plan import plan
 from tightship.plan.snapshot import (
     DeploymentFact,
@@ -221,6 +222,7 @@ class World:
         self.schemas: Mapping[type, Any] = {}  # validators of statuses, by action
         self.restarts = False  # the operator restarts, now and then and at every kind of moment
         self.steps = 0
+        self.memo = Memo()
         self.requeue: float | None = None
         self.excused: set[tuple[str, str]] = set()  # pairs broken by a fault, not by a plan
         self.good: dict[str, set[str]] = {}  # verified digests by model name
@@ -284,6 +286,7 @@ class World:
 
     def restart_operator(self) -> None:
         """All that the operator remembers is when it saw endpoints, and which have left."""
+        self.memo = Memo()
         self.watching_since = self.now
         self.endpoints = {
             pair: replace(e, since=self.now) for pair, e in self.endpoints.items() if e.ready
@@ -391,8 +394,8 @@ class World:
         if self.restarts and self.steps % 13 in {0, 1, 3}:
             self.restart_operator()
         snapshot = self.snapshot()
-        result = plan(snapshot)
-        assert result == plan(snapshot), "the plan is not deterministic"
+        result = plan(snapshot, self.memo)
+        assert result == plan(snapshot), "the plan depends on what it remembers"
         self.requeue = result.requeue_after
         for action in result.actions:
             self.apply(action)
