@@ -5,6 +5,7 @@ import datetime as dt
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,14 +111,17 @@ class Executor:
         would say something else in them.
         """
         results: list[Result] = []
-        for _, group in itertools.groupby(wanted, key=_stage_of):
-            members = [action for action in group if not _waits(action, results)]
-            open_ = [action for action in members if not self._fulfilled(pool, action)]
-            done = await self._stage(pool, open_, news)
+        keys: set[Hashable] = set()
+        for stage, group in itertools.groupby(wanted, key=_stage_of):
+            members = [(_key(action), action) for action in group]
+            keys.update(key for key, _ in members)
+            if stage is actions.ApplyConvertJob and _unlisted(results):
+                continue
+            done = await self._stage(pool, self._open(pool, members), news)
             results += done
             if any(isinstance(r.error, UnavailableError | NotLeaderError) for r in done):
                 return results
-        self._do.memory.keep(pool, {_key(action) for action in wanted})
+        self._do.memory.keep(pool, keys)
         return results
 
     async def _stage(self, pool: PoolKey, members: list[Action], news: int) -> list[Result]:
@@ -132,11 +136,17 @@ class Executor:
                 break
         return results
 
-    def _fulfilled(self, pool: PoolKey, action: Action) -> bool:
-        if not self._do.memory.fulfilled(pool, _key(action), action):
-            return False
-        self._do.telemetry.skipped.labels(type(action).__name__).inc()
-        return True
+    def _open(self, pool: PoolKey, members: list[tuple[Hashable, Action]]) -> list[Action]:
+        """Those that were not fulfilled before."""
+        found, skipped = [], Counter[type]()
+        for key, action in members:
+            if self._do.memory.fulfilled(pool, key, action):
+                skipped[type(action)] += 1
+            else:
+                found.append(action)
+        for kind, count in skipped.items():
+            self._do.telemetry.skipped.labels(kind.__name__).inc(count)
+        return found
 
     async def _attempt(self, pool: PoolKey, action: Action) -> Result:
         try:
@@ -339,15 +349,21 @@ _SUBJECTS: dict[type, str] = {
 _TELLING = (actions.ApplyModelStatus, actions.ApplyPoolStatus, actions.RecordEvent)
 
 
+_STAGES: dict[type, type] = {
+    **dict.fromkeys(_TELLING, actions.RecordEvent),
+    actions.PutAssignment: actions.RouteServer,  # each follows from what was seen, not from another
+}
+
+
 def _stage_of(action: Action) -> type:
     """Actions of one stage do not depend on each other."""
-    return actions.RecordEvent if isinstance(action, _TELLING) else type(action)
+    kind = type(action)
+    return _STAGES.get(kind, kind)
 
 
-def _waits(action: Action, results: Sequence[Result]) -> bool:
+def _unlisted(results: Sequence[Result]) -> bool:
     """A conversion may find its artifact in the store; the clean-up has to know of it before."""
-    unlisted = any(isinstance(r.action, actions.ApplySweep) and r.error for r in results)
-    return unlisted and isinstance(action, actions.ApplyConvertJob)
+    return any(isinstance(r.action, actions.ApplySweep) and r.error for r in results)
 
 
 def _key(action: Action) -> Hashable:

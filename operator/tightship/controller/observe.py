@@ -161,7 +161,7 @@ class Observer:
         )
 
     def _services(self, pool: PoolKey, strangers: Iterable[str]) -> tuple[ServiceFact, ...]:
-        ours = [ServiceFact(name=e.name, ours=True) for e in self._store.of_pool(SERVICES, pool)]
+        ours = [_derived(e, _service_fact) for e in self._store.of_pool(SERVICES, pool)]
         return (*ours, *(ServiceFact(name=name, ours=False) for name in sorted(strangers)))
 
     def _deployment(self, pool: PoolKey) -> DeploymentFact | None:
@@ -218,6 +218,10 @@ def _model_fact(entry: Entry) -> ModelFact:
         retry=entry.annotations.get(names.RETRY_ANNOTATION, "")[: names.RETRY_MAX],
         resource_version=entry.version,
     )
+
+
+def _service_fact(entry: Entry) -> ServiceFact:
+    return ServiceFact(name=entry.name, ours=True)
 
 
 def _parsed(entry: Entry, parse: Callable[[object], T]) -> T | InvalidSpec:

@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tightship.controller.act import Executor, Hands, Result
 from tightship.controller.strangers import RECHECK_SECONDS
+from tightship.controller.telemetry import condition_labels
 from tightship.kube.apply import Outcome
 from tightship.kube.queue import WorkError
 from tightship.kube.resources import OPTIMIZED_MODELS, SERVING_POOLS
@@ -78,12 +79,16 @@ class Reconciler:
         told = any(isinstance(result.action, ApplyModelStatus) for result in results)
         if told or self._measured.get(pool) != len(snapshot.models):
             self._measured[pool] = len(snapshot.models)
-            models = self._do.store.of_pool(OPTIMIZED_MODELS, pool)
-            statuses = [entry.value.get("status") or {} for entry in models]
-            self._do.telemetry.count_models(pool, statuses)
+            self._do.telemetry.count_models(pool, self._labels(pool))
         reachable = sum(1 for s in snapshot.servers if s.agent and s.agent_error is None)
         self._do.telemetry.count_agents(pool, reachable, len(snapshot.servers) - reachable)
         self._do.telemetry.events_dropped.set(self._do.events.dropped)
+
+    def _labels(self, pool: PoolKey) -> Iterator[tuple[str, ...]]:
+        memo = self._memos.setdefault(pool, Memo())
+        for entry in self._do.store.of_pool(OPTIMIZED_MODELS, pool):
+            status = entry.value.get("status") or {}
+            yield from memo.of(entry.name, condition_labels, status)
 
 
 def _again(plan: Plan, snapshot: Snapshot, results: Sequence[Result]) -> float | None:

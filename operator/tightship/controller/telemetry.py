@@ -1,7 +1,8 @@
 """The operator's Prometheus metrics. Labels are bounded: kinds, verbs, reasons, pools."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -19,6 +20,16 @@ from tightship.kube.store import PoolKey
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _REASON = re.compile(r"^[A-Z][A-Za-z]{1,39}$")
+
+
+def condition_labels(status: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Type, status and reason of each condition of a model's status."""
+    found = []
+    for condition in status.get("conditions") or ():
+        reason = str(condition.get("reason", ""))
+        reason = reason if _REASON.match(reason) else "Other"
+        found.append((str(condition.get("type")), str(condition.get("status")), reason))
+    return tuple(found)
 
 
 class Telemetry:
@@ -59,16 +70,9 @@ class Telemetry:
         """Count a request to the API server."""
         self.requests.labels(resource.kind, verb, outcome).inc()
 
-    def count_models(self, pool: PoolKey, statuses: Sequence[Mapping[str, Any]]) -> None:
-        """Count a pool's models by each condition's status and reason."""
-        counts: dict[tuple[str, ...], int] = {}
-        for status in statuses:
-            for condition in status.get("conditions") or ():
-                reason = str(condition.get("reason", ""))
-                reason = reason if _REASON.match(reason) else "Other"
-                labels = (str(condition.get("type")), str(condition.get("status")), reason)
-                counts[labels] = counts.get(labels, 0) + 1
-        self._set(self.models, pool, counts)
+    def count_models(self, pool: PoolKey, labels: Iterable[tuple[str, ...]]) -> None:
+        """Count a pool's models by the labels of their conditions."""
+        self._set(self.models, pool, Tally(labels))
 
     def count_agents(self, pool: PoolKey, reachable: int, unreachable: int) -> None:
         """Count a pool's agents that answer, and those that do not."""

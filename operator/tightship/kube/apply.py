@@ -50,10 +50,10 @@ class Memory:
         if last is None or (last.wish is not wish and last.wish != wish):
             return False
         # A stored version is one entry: another version is another one.
-        return all(
-            self._store.get(*reference) is entry
-            for reference, entry in zip(last.references, last.entries, strict=True)
-        )
+        for reference, entry in zip(last.references, last.entries, strict=True):
+            if self._store.get(*reference) is not entry:
+                return False
+        return True
 
     def remember(
         self, pool: PoolKey, key: Hashable, wish: object, references: Collection[Reference]

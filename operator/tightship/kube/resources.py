@@ -10,9 +10,9 @@ Object = dict[str, Any]
 """A Kubernetes object as JSON."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resource:
-    """One kind of namespaced object. The core group is the empty string."""
+    """One kind of namespaced object, the same object everywhere. The core group is empty."""
 
     group: str
     version: str
