@@ -145,6 +145,14 @@ class HeldModel:
     target_state: LoadState | None = None
     failure: Failure | None = None  # of the target, or of the model itself when it never loaded
 
+    def to_json(self) -> dict[str, Any]:
+        """The wire form."""
+        return {
+            **_fields(self),
+            "config": _fields(self.config) if self.config else None,
+            "failure": self.failure.to_json() if self.failure else None,
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerState:
@@ -167,7 +175,12 @@ class ServerState:
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""
-        return {**asdict(self), "assignment": self.assignment.to_json()}
+        return {
+            **_fields(self),
+            "assignment": self.assignment.to_json(),
+            "fence": asdict(self.fence),
+            "models": [model.to_json() for model in self.models],
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> ServerState:
@@ -193,7 +206,7 @@ class ServerState:
             raise ValueError(f"not a server state: {error}") from error
 
 
-def _fields(value: ServingConfig | ModelAssignment) -> dict[str, Any]:
+def _fields(value: ServingConfig | ModelAssignment | HeldModel | ServerState) -> dict[str, Any]:
     """`asdict` of this one level; that of all levels copies each value, at ten times the cost."""
     return {name: getattr(value, name) for name in value.__slots__}
 

@@ -46,8 +46,8 @@ from tightship.plan.actions import Action, Owner
 _log = logging.getLogger(__name__)
 
 _AT_ONCE = 12
-_CHUNK = 48
-_TELL_SECONDS = 0.3
+_TELL_AT_ONCE = 4  # so many statuses news may have to wait for
+_TELL_SECONDS = 0.05
 
 
 class TakenError(Exception):
@@ -128,11 +128,13 @@ class Executor:
         """One stage; what does not merely tell is always carried out whole."""
         results: list[Result] = []
         began = time.monotonic()
-        for start in range(0, len(members), _CHUNK):
-            part = members[start : start + _CHUNK]
+        telling = bool(members) and isinstance(members[0], _TELLING)
+        size = _TELL_AT_ONCE if telling else len(members)
+        for start in range(0, len(members), max(1, size)):
+            part = members[start : start + size]
             results += await asyncio.gather(*(self._attempt(pool, action) for action in part))
             late = time.monotonic() - began > _TELL_SECONDS
-            if late and isinstance(part[0], _TELLING) and self._do.news(pool) > news:
+            if late and telling and self._do.news(pool) > news:
                 break
         return results
 

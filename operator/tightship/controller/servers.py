@@ -165,7 +165,9 @@ class Servers:
         status, content, etag = await self._request(
             poll, "GET", "/v1/state", {k: v for k, v in headers.items() if v}, None, seconds
         )
-        if status == HTTPStatus.NOT_MODIFIED:
+        told = status == HTTPStatus.OK and poll.error is None and etag is not None
+        if status == HTTPStatus.NOT_MODIFIED or (told and etag == poll.etag):
+            # The answer to a PUT may have told the same before.
             poll.answered_at = self._clock()
         elif status == HTTPStatus.OK:
             self._answered(poll, _state(content), etag)
