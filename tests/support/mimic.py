@@ -76,9 +76,9 @@ class Mimic:
 
     async def _work(self) -> None:
         while self._working:
-            pods = await self.items("v1/pods")
             for deployment in await self.items("apps/v1/deployments"):
-                await self._pods(deployment, pods)
+                await self._pods(deployment, await self.items("v1/pods"))
+            pods = await self.items("v1/pods")  # without those that were deleted just now
             for pod in pods:
                 await self._ready(pod)
             for job in await self.items("batch/v1/jobs"):
