@@ -73,7 +73,7 @@ class FaultProxy:
             finally:
                 self.cut()
                 await runner.cleanup()
-        # A TLS connection that was cut says goodbye in the background; aiohttp cannot be asked when.
+        # A cut TLS connection says goodbye in the background; aiohttp cannot be asked when.
         await asyncio.sleep(_GOODBYE_SECONDS)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
