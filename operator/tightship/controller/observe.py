@@ -259,13 +259,14 @@ _POD_FIELDS = (
     "waiting",
     "routed",
     "placed",
+    "placed_changed",
     "deletion_cost",
 )
 
 
 def _server_fact(entry: Entry) -> ServerFact:
     metadata, status = entry.value["metadata"], entry.value.get("status") or {}
-    ready = _condition(status, "Ready")
+    ready, placed = _condition(status, "Ready"), _condition(status, names.PLACED_GATE)
     return ServerFact(
         name=entry.name,
         uid=entry.uid,
@@ -278,7 +279,8 @@ def _server_fact(entry: Entry) -> ServerFact:
         deleting="deletionTimestamp" in metadata,
         waiting=waiting(entry.value),
         routed=routed_models(entry),
-        placed=_condition(status, names.PLACED_GATE).get("status") == "True",
+        placed=placed.get("status") == "True",
+        placed_changed=seconds(placed.get("lastTransitionTime")),
         deletion_cost=_cost(entry),
     )
 

@@ -262,10 +262,21 @@ def _open(agent: ServerState) -> bool:
     return agent.triton_live and agent.ready
 
 
+def down_since(server: ServerFact) -> float | None:
+    """When a server that takes part stopped being ready; None when it is ready or takes no part.
+
+    A server that was long in starting is unready for as long as the kubelet takes to see its gate.
+    """
+    if server.ready or not server.placed:
+        return None
+    times = (server.ready_changed, server.placed_changed)
+    return max((time for time in times if time is not None), default=None)
+
+
 def _standing(server: ServerFact, now: float, *, live: bool) -> Standing:
     if not server.placed:
         return Standing.OPEN if live else Standing.STARTING
-    down = server.ready_changed if not server.ready else None
+    down = down_since(server)
     if down is not None and now - down > SERVER_GRACE:
         return Standing.LOST
     return Standing.OPEN if live else Standing.HELD

@@ -20,7 +20,14 @@ from tightship.plan.actions import (
     Plan,
 )
 from tightship.plan.conversion import plan_conversions
-from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, not_asked_yet, observe, packable
+from tightship.plan.fleet import (
+    COST_HOLDING,
+    SERVER_GRACE,
+    down_since,
+    not_asked_yet,
+    observe,
+    packable,
+)
 from tightship.plan.memo import POOL, Memo
 from tightship.plan.news import MODEL_TOPICS, POOL_TOPICS, tell
 from tightship.plan.packing import Server, Standing, pack, server_memory
@@ -124,9 +131,7 @@ class _Planner:
         now = self._snapshot.now
         times = [t for t in (steps.wake, conversions.wake) if t is not None]
         times += [
-            v.fact.ready_changed + SERVER_GRACE
-            for v in fleet.views
-            if v.fact.placed and not v.fact.ready and v.fact.ready_changed is not None
+            down + SERVER_GRACE for v in fleet.views if (down := down_since(v.fact)) is not None
         ]
         times += [t for m in self._snapshot.models if (t := settles_at(m, fleet)) is not None]
         due = [t - now for t in times if t > now]

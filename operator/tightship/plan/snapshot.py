@@ -109,6 +109,7 @@ class ServerFact:
     waiting: str | None = None  # why it does not start
     routed: frozenset[str] = frozenset()  # models whose route label it bears
     placed: bool = False  # the readiness gate's condition
+    placed_changed: float | None = None  # its lastTransitionTime
     deletion_cost: int | None = None
     agent: ServerState | None = None
     agent_age: float | None = None

@@ -17,7 +17,7 @@ from tightship.plan.memo import Memo
 from tightship.plan.snapshot import Snapshot
 from tightship.settings import Settings
 
-SECONDS = 30.0  # within which everything that a test waits for must come
+SECONDS = 60.0  # within which everything that a test waits for must come
 _numbers = itertools.count()
 
 
@@ -109,7 +109,12 @@ def pool(name: str = "shared", **spec: object) -> dict[str, object]:
         "kind": "ServingPool",
         "metadata": {"name": name},
         "spec": {
-            "server": {"image": "triton:1", "agentImage": "operator:1", "resources": resources},
+            "server": {
+                "image": "triton:1",
+                "agentImage": "operator:1",
+                "resources": resources,
+                "drainPeriod": "1s",
+            },
             "store": {"uri": "s3://bucket/artifacts"},
             "converter": {"image": "converter:1", "resources": resources},
             **spec,

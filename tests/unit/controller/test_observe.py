@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tightship.kube.store import Store
 from tightship.plan.snapshot import InvalidSpec, Snapshot
 
 POOL = ("ns", "shared")
+READY_AT = datetime(2026, 11, 22, 10, 0, 5, tzinfo=UTC).timestamp()
 
 
 class World:
@@ -53,7 +55,8 @@ class World:
         labels = {"tightship.dev/pool": "shared", "app.kubernetes.io/component": "server"}
         status = {"podIP": "10.0.0.1", "phase": phase, "conditions": [
             {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-22T10:00:05Z"},
-            {"type": "tightship.dev/placed", "status": "True"},
+            {"type": "tightship.dev/placed", "status": "True",
+             "lastTransitionTime": "2026-11-22T10:00:04Z"},
         ]}  # fmt: skip
         more = metadata.pop("labels", {})
         self.put(PODS, {"status": status}, name=name, labels=labels | more, **metadata)
@@ -108,6 +111,7 @@ def test_a_server_with_its_routes_marks_and_agent(world: World) -> None:
     (server,) = world.look().servers
     assert (server.name, server.ip, server.revision) == ("s-1", "10.0.0.1", "r1")
     assert (server.ready, server.placed, server.deletion_cost) == (True, True, 100)
+    assert (server.ready_changed, server.placed_changed) == (READY_AT, READY_AT - 1)
     assert server.routed == frozenset({"a"})
     assert (server.agent_age, server.agent_error) == (3.0, "unreachable")
 

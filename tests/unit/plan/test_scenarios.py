@@ -14,6 +14,7 @@ from tests.unit.plan.world import MIB, World, model_spec, pool_spec, sha
 from tightship.api.failures import MODEL_CRASHED, Failure
 from tightship.api.v1alpha1 import OptimizedModelSpec, UpdateStrategy
 from tightship.plan.actions import ApplyModelStatus, ApplyPoolStatus
+from tightship.plan.fleet import SERVER_GRACE
 from tightship.plan.snapshot import InvalidSpec
 
 if TYPE_CHECKING:
@@ -63,6 +64,21 @@ def limited_model(world: World) -> None:
 def _conditions(world: World, kind: str) -> list[dict[str, Any]]:
     found = world.models["intent"].status.get("conditions", [])
     return [condition for condition in found if condition["type"] == kind]
+
+
+def slow_start(world: World) -> None:
+    """An image that takes minutes to pull: a server takes part long after its pod was made.
+
+    For a moment it is marked and not ready yet, and just then a model comes that needs room.
+    """
+    world.start_seconds = 3 * SERVER_GRACE
+    world.add("intent", model_spec())
+    while not any(pod.placed for pod in world.pods.values()):
+        world.step()
+    world.add("twin", model_spec())
+    while not (world.ready("intent") and world.ready("twin")):
+        world.step()
+        assert len(world.pods) == 1
 
 
 def shared_inputs(world: World) -> None:
@@ -469,6 +485,7 @@ def foreign_service(world: World) -> None:
 STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     "first conversion": (first_conversion, {}),
     "limited model": (limited_model, {}),
+    "slow start": (slow_start, {"servers": (1, 2)}),
     "shared inputs": (shared_inputs, {}),
     "later user of known inputs": (later_user_of_known_inputs, {}),
     "failure then success": (failure_then_success, {}),

@@ -152,6 +152,8 @@ class Pod:
     targets: dict[str, int] = field(default_factory=dict)  # step of the load under way
     failures: dict[str, Failure] = field(default_factory=dict)
     leaving: set[str] = field(default_factory=set)  # unloading
+    placed_changed: float | None = None
+    probed: bool = False  # as the kubelet finds it; it tells so a step later
     was_ready: bool = False
     ready_changed: float | None = None
     last_state: ServerState | None = None
@@ -211,6 +213,7 @@ class World:
         self.job_seconds = 2.0
         self.memory: Callable[[str], int] = lambda _: 100 * MIB
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
+        self.start_seconds = 1.0  # of a new server, until its agent answers
         self.content: dict[str, str] = {}  # by source URI: what lies there, if it was replaced
         self.limitations: dict[str, tuple[str, ...]] = {}  # by source URI
         self.bad_digests: set[str] = set()  # versions that Triton cannot load
@@ -337,11 +340,12 @@ class World:
             created=pod.created,
             ip="10.0.0.1" if up else None,
             revision=pod.revision,
-            ready=pod.ready(self.now),
-            ready_changed=pod.ready_changed,
+            ready=pod.was_ready,
+            ready_changed=pod.created if pod.ready_changed is None else pod.ready_changed,
             deleting=pod.gone_at is not None,
             routed=pod.routed,
             placed=pod.placed,
+            placed_changed=pod.placed_changed,
             deletion_cost=pod.cost,
             agent=pod.last_state,
             agent_age=0.5 if pod.last_state else None,
@@ -464,6 +468,8 @@ class World:
                 self.pods[action.server].routed = action.models
             case MarkServer():
                 pod = self.pods[action.server]
+                if pod.placed != action.placed:
+                    pod.placed_changed = self.now
                 pod.placed, pod.cost = action.placed, action.deletion_cost
             case ApplyModelStatus():
                 status = json.loads(json.dumps(action.status))
@@ -521,8 +527,9 @@ class World:
                 continue
             if pod.started(self.now):
                 self._agent(pod)
-            if pod.ready(self.now) != pod.was_ready:
-                pod.was_ready, pod.ready_changed = pod.ready(self.now), self.now
+            if pod.probed != pod.was_ready:
+                pod.was_ready, pod.ready_changed = pod.probed, self.now
+            pod.probed = pod.ready(self.now)
         self._slices()
 
     def _run(self, job: JobFact) -> None:
@@ -586,7 +593,7 @@ class World:
             created=self.now,
             revision=wanted.revision,
             capacity=wanted.spec.server.resources.memory - BASE,
-            up_at=self.now + 1.0,
+            up_at=self.now + self.start_seconds,
         )
         self.pods[pod.name] = pod
         return pod
