@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tightship.api.agent import HeldModel, LoadState, ModelAssignment
 from tightship.api.v1alpha1 import UpdateStrategy
-from tightship.plan.packing import Copy, Server, Standing, server_memory
+from tightship.plan.holdings import usage
+from tightship.plan.packing import Standing, server_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tightship.api.agent import ServerState
     from tightship.api.v1alpha1 import ServingPoolSpec
@@ -133,34 +134,6 @@ def not_asked_yet(snapshot: Snapshot) -> bool:
     return any(
         s.placed and not s.deleting and s.agent is None and s.agent_error is None
         for s in snapshot.servers
-    )
-
-
-def usage(assigned: Mapping[str, ModelAssignment], held: Mapping[str, HeldModel]) -> int:
-    """Bytes that a server's models need now: both versions of those under change.
-
-    What is assigned counts by its profile; what is held beside it (a version that is being
-    replaced, a model that is being unloaded) counts as measured by the agent.
-    """
-    total = sum(entry.memory for entry in assigned.values())
-    for name, model in held.items():
-        entry = assigned.get(name)
-        if model.digest is not None and _differs(entry, model):
-            total += model.memory if model.memory is not None else (entry.memory if entry else 0)
-    return total
-
-
-def pending(entry: ModelAssignment, held: HeldModel | None) -> int:
-    """Bytes that `usage` counts for an assigned version that another one may still replace."""
-    loaded = held is not None and held.digest is not None and not _differs(entry, held)
-    return 0 if loaded else entry.memory
-
-
-def _differs(entry: ModelAssignment | None, held: HeldModel) -> bool:
-    return (
-        entry is None
-        or entry.digest != held.digest
-        or (held.config is not None and held.config != entry.config)
     )
 
 
@@ -322,44 +295,3 @@ def _expendable(view: View) -> tuple[bool, int, int, str]:
     cost = view.fact.deletion_cost
     useful = view.standing not in {Standing.STARTING, Standing.LOST}
     return (useful, COST_EMPTY if cost is None else cost, len(view.assigned), view.name)
-
-
-def packable(view: View, models: Container[str]) -> Server:
-    """The server as the packer sees it; what is not among `models` is going."""
-    gone = {name for name in {*view.assigned, *view.held} if name not in models}
-    gone |= {name for name in view.held if name not in view.assigned}
-    freeing = usage(
-        {name: entry for name, entry in view.assigned.items() if name in gone},
-        {name: held for name, held in view.held.items() if name in gone},
-    )
-    return Server(
-        name=view.name,
-        standing=view.standing,
-        memory=view.capacity,
-        used=view.used,
-        freeing=freeing,
-        old=view.old,
-    )
-
-
-def copies(sights: Iterable[Sight], wanted: ModelAssignment, *, held: bool) -> tuple[Copy, ...]:
-    """Where a model is assigned now; a held model's version is the wanted one wherever it is."""
-    return tuple(
-        Copy(
-            server=sight.server,
-            memory=usage(
-                {wanted.name: sight.entry} if sight.entry else {},
-                {wanted.name: sight.held} if sight.held else {},
-            ),
-            current=held or sight.entry is None or same_load(sight.entry, wanted),
-            answering=sight.answering,
-            pending=pending(sight.entry, sight.held) if sight.entry else 0,
-        )
-        for sight in sights
-        if sight.standing is not Standing.LOST and (sight.entry is not None or sight.unknown)
-    )
-
-
-def same_load(one: ModelAssignment, other: ModelAssignment) -> bool:
-    """Whether going from one to the other loads nothing."""
-    return one.digest == other.digest and one.config == other.config

@@ -20,14 +20,8 @@ from tightship.plan.actions import (
     Plan,
 )
 from tightship.plan.conversion import plan_conversions
-from tightship.plan.fleet import (
-    COST_HOLDING,
-    SERVER_GRACE,
-    down_since,
-    not_asked_yet,
-    observe,
-    packable,
-)
+from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, down_since, not_asked_yet, observe
+from tightship.plan.holdings import packable
 from tightship.plan.memo import POOL, Memo
 from tightship.plan.news import MODEL_TOPICS, POOL_TOPICS, tell
 from tightship.plan.packing import Server, Standing, pack, server_memory

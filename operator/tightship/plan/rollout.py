@@ -14,7 +14,8 @@ from tightship.api.agent import Assignment, LoadState, ModelAssignment
 from tightship.api.failures import MODEL_CRASHED
 from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.actions import MarkServer, PutAssignment, RouteServer
-from tightship.plan.fleet import COST_EMPTY, COST_HOLDING, COST_LEAVING, pending, same_load
+from tightship.plan.fleet import COST_EMPTY, COST_HOLDING, COST_LEAVING
+from tightship.plan.holdings import pending, same_load
 from tightship.plan.packing import Standing
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from tightship.api.conditions import Condition, ConditionStatus, ConditionType, 
 from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.plan import figures, inputs
 from tightship.plan.conversion import Outcome
-from tightship.plan.fleet import copies
+from tightship.plan.holdings import copies
 from tightship.plan.packing import DUTY_FLOOR, Item
 from tightship.plan.rollout import Wanted
 from tightship.plan.serving import serving_config
