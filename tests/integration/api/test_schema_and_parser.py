@@ -18,7 +18,6 @@ from tightship.api.parse import SpecError, parse_model, parse_pool
 
 _CASES = settings(
     max_examples=400,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

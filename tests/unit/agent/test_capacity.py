@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tightship.agent.capacity import Capacity
@@ -76,7 +76,6 @@ _steps = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(_steps)
 def test_no_order_of_events_exceeds_the_limit(steps: list[tuple[str, str, int]]) -> None:
     async def walk() -> None:

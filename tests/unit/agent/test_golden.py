@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -46,7 +46,6 @@ def test_differences(
     assert found is None if words is None else words in str(found)
 
 
-@settings(deadline=None)
 @given(
     arrays.arrays(np.float32, (2, 3), elements=st.floats(-1e6, 1e6, width=32)),
     st.floats(0.0, 0.9),

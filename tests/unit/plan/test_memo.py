@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.plan.test_properties import (
     NAMES,
@@ -88,7 +88,7 @@ def twist_pool(world: World, what: str, spec: ServingPoolSpec) -> None:
     }[what]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(story=stories, servers=st.sampled_from([(1, 1), (1, 3), (2, 3)]))
 def test_a_plan_with_a_memo_is_the_plan_without(
     story: list[tuple[Any, ...]], servers: tuple[int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.plan.world import MIB, World, model_spec, pool_spec
 
@@ -85,7 +85,7 @@ def _break(world: World, fault: str, index: int) -> None:
             pod.reachable = True
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     story=stories,
     room=st.sampled_from([500, 1000]),

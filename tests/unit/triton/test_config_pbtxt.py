@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2
 
@@ -78,13 +78,11 @@ _servings = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(configs())
 def test_what_is_written_is_read_again(config: Any) -> None:  # noqa: ANN401 (protobuf)
     assert parse(render(config)) == config
 
 
-@settings(deadline=None)
 @given(configs(), _servings)
 def test_an_overlay_takes_nothing_away(
     config: Any,  # noqa: ANN401 (protobuf)
@@ -99,7 +97,6 @@ def test_an_overlay_takes_nothing_away(
     assert all(written.parameters[key] == value for key, value in config.parameters.items())
 
 
-@settings(deadline=None)
 @given(configs(), _servings)
 def test_an_overlay_of_an_overlay_changes_nothing(
     config: Any,  # noqa: ANN401 (protobuf)
@@ -109,7 +106,6 @@ def test_an_overlay_of_an_overlay_changes_nothing(
     assert effective_config(once, "model", serving) == once
 
 
-@settings(deadline=None)
 @given(configs())
 def test_completing_takes_nothing_away(config: Any) -> None:  # noqa: ANN401 (protobuf)
     completed = complete(render(config), "model", CONTRACT)

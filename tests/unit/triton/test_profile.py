@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tightship.triton.errors import trimmed
@@ -36,7 +36,6 @@ _profiles = st.builds(
 POINT: dict[str, Any] = dict.fromkeys(Point.__slots__, 1)
 
 
-@settings(deadline=None)
 @given(_profiles)
 def test_round_trip(profile: Profile) -> None:
     assert Profile.from_json(profile.to_json()) == profile
