@@ -16,7 +16,7 @@ check: ## the static checks
 	@hack/check
 
 unit: ## tests of what needs nothing but Python
-	@hack/pytest tests/unit
+	@hack/pytest tests/unit -n 2
 
 integration: ## tests on a real Triton, a real S3 server and a real Kubernetes API server
 	@hack/libpython
