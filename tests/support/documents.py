@@ -32,12 +32,17 @@ FULL_MODEL: Document = {
             "storageUri": "s3://data/evaluation.npz",
             "secretRef": {"name": "data"},
             "maxSamples": 500,
-            "metric": {"name": "mrr"},
+            "metric": {"name": "f1", "positiveClass": 3},
         },
     },
     "optimization": {
         "techniques": {"quantize": {}, "halfPrecision": {}, "prune": {"sparsity": "0.7"}},
-        "accuracyGate": {"maxDrop": "0.02", "confidence": "0.9"},
+        "accuracyGate": {
+            "maxDrop": "0.02",
+            "worstValue": "0.75",
+            "maxClassDrop": "0.1",
+            "confidence": "0.9",
+        },
         "minSpeedup": "1.2",
     },
     "serving": {
@@ -121,7 +126,7 @@ _MEASURE = st.lists(st.tuples(_NUMBER, _UNITS), max_size=3).map(
     lambda parts: "".join(number + unit for number, unit in parts)
 )
 _WORDS = _words(
-    """onnx triton accuracy mrr Surge Drain Equal Exists NoSchedule NoExecute Interactive shared
+    """onnx triton accuracy mrr f1 rmse wer Surge Drain Equal Exists NoSchedule NoExecute Interactive shared
     0s 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999 1.000000 100 100.000001 -1 +1 1e3 .5 5.
     16Mi 16Ti 10m 512 512.001 1Mi 64Gi 4Ti 0.0001 /a/b /a/../b /.a nvidia.com/gpu gpu A/b x.y x..y
     -x x- X é 08.1.1.1 10.0.0.1:65536 *.a *.1 a.1 a:80""",

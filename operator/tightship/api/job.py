@@ -64,6 +64,9 @@ class JobRequest:
     node_class: str
     threads: int
     backend_directory: str | None = None
+    positive_class: int | None = None
+    worst_value: float | None = None
+    max_class_drop: float | None = None
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""

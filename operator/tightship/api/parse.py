@@ -19,6 +19,8 @@ from tightship.api.objectives import latency, slo_class
 from tightship.api.parse_pool import parse_pool
 from tightship.api.uris import secret_name, source_uri
 from tightship.api.v1alpha1 import (
+    CLASS_METRICS,
+    LABEL_UNIT_METRICS,
     AccuracyGate,
     Dataset,
     DynamicBatching,
@@ -60,7 +62,23 @@ def parse_model(spec: object) -> OptimizedModelSpec:
         serving=fields.required("serving", _serving),
     )
     fields.end()
+    _check_gate(parsed.optimization.gate, evaluation.metric if evaluation else None)
     return parsed
+
+
+def _check_gate(gate: AccuracyGate, metric: Metric | None) -> None:
+    """What the gate may ask depends on the metric."""
+    path = "spec.optimization.accuracyGate"
+    if metric not in LABEL_UNIT_METRICS and max(gate.max_drop, gate.worst_value or 0.0) > 1:
+        raise SpecError(
+            f"{path}: maxDrop and worstValue may be above 1 for the metrics mae and rmse alone; a "
+            'point of accuracy is "0.01"'
+        )
+    if metric not in CLASS_METRICS and gate.max_class_drop is not None:
+        raise SpecError(
+            f"{path}: maxClassDrop needs data.evaluation with the metric accuracy or f1, which "
+            "see classes"
+        )
 
 
 def _source(value: object, path: str) -> ModelSource:
@@ -107,21 +125,26 @@ def _calibration(value: object, path: str) -> Dataset:
 
 def _evaluation(value: object, path: str) -> EvaluationSet:
     fields = Fields(value, path)
+    metric, positive = fields.optional("metric", _metric, (Metric.ACCURACY, None))
     dataset = EvaluationSet(
         storage_uri=fields.required("storageUri", source_uri),
         secret=fields.optional("secretRef", secret_name, None),
         max_samples=fields.optional("maxSamples", _SAMPLES, 2000),
-        metric=fields.optional("metric", _metric, Metric.ACCURACY),
+        metric=metric,
+        positive_class=positive,
     )
     fields.end()
     return dataset
 
 
-def _metric(value: object, path: str) -> Metric:
+def _metric(value: object, path: str) -> tuple[Metric, int | None]:
     fields = Fields(value, path)
     name = fields.optional("name", choice(Metric), Metric.ACCURACY)
+    positive = fields.optional("positiveClass", integer(0, 1_000_000), None)
     fields.end()
-    return name
+    if positive is not None and name is not Metric.F1:
+        raise SpecError(f"{path}: positiveClass belongs to the metric f1")
+    return name, positive
 
 
 def _optimization(value: object, path: str) -> Optimization:
@@ -163,7 +186,9 @@ def _switch(value: object, path: str) -> bool:
 def _gate(value: object, path: str) -> AccuracyGate:
     fields = Fields(value, path)
     gate = AccuracyGate(
-        max_drop=fields.optional("maxDrop", decimal("0", "1"), 0.01),
+        max_drop=fields.optional("maxDrop", decimal("0", "999"), 0.01),
+        worst_value=fields.optional("worstValue", decimal("0", "999"), None),
+        max_class_drop=fields.optional("maxClassDrop", decimal("0", "1"), None),
         confidence=fields.optional("confidence", decimal("0.5", "0.999"), 0.95),
     )
     fields.end()

@@ -24,7 +24,21 @@ class Metric(StrEnum):
     """How answers are compared with `labels`."""
 
     ACCURACY = "accuracy"
+    F1 = "f1"
+    AUC = "auc"
     MRR = "mrr"
+    CER = "cer"
+    WER = "wer"
+    MAE = "mae"
+    RMSE = "rmse"
+    COSINE = "cosine"
+
+
+CLASS_METRICS = frozenset({Metric.ACCURACY, Metric.F1})
+"""Metrics that see predicted classes."""
+
+LABEL_UNIT_METRICS = frozenset({Metric.MAE, Metric.RMSE})
+"""Metrics in the unit of the labels; the others have values of about one at most."""
 
 
 class UpdateStrategy(StrEnum):
@@ -58,14 +72,21 @@ class EvaluationSet(Dataset):
     """Labelled data and the metric that judges a candidate on it."""
 
     metric: Metric = Metric.ACCURACY
+    positive_class: int | None = None  # f1 of this class alone
     max_samples: int = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyGate:
-    """It passes if its drop against the original is at most `max_drop` at `confidence`."""
+    """It passes if its loss against the original is at most `max_drop` at `confidence`.
+
+    And, where they are given, if its metric is no worse than `worst_value`, and if the recall of
+    no class falls by more than `max_class_drop`.
+    """
 
     max_drop: float = 0.01
+    worst_value: float | None = None
+    max_class_drop: float | None = None
     confidence: float = 0.95
 
 

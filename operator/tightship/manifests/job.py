@@ -228,6 +228,9 @@ def _request(
         node_class=identity.node_class(pool),
         threads=identity.threads(pool),
         backend_directory=pool.server.backend_directory,
+        positive_class=spec.evaluation.positive_class if spec.evaluation else None,
+        worst_value=gate.worst_value,
+        max_class_drop=gate.max_class_drop,
     )
 
 

@@ -40,6 +40,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--metric", choices=[m.value for m in Metric], default="accuracy")
     made.add_argument("--format", choices=[f.value for f in ModelFormat], default="onnx")
     made.add_argument("--max-drop", type=float, default=0.01, help="of the metric (default 0.01)")
+    made.add_argument(
+        "--worst-value", type=float, help="least metric; greatest, where smaller is better"
+    )
+    made.add_argument("--max-class-drop", type=float, help="of any class' recall; accuracy and f1")
+    made.add_argument("--positive-class", type=int, help="f1 of this class alone")
     made.add_argument("--confidence", type=float, default=0.95, help="(default 0.95)")
     made.add_argument("--min-speedup", type=float, default=1.05, help="(default 1.05)")
     made.add_argument("--slo-ms", type=float, help="latency objective in milliseconds")
@@ -64,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = made.parse_args(argv)
     if bool(options.triton) != bool(options.models):
         made.error("--triton and --models belong together: the converter puts models there")
+    _refuse_senseless(made, options)
     _refuse_occupied(made, options.output)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
@@ -79,6 +85,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         sys.stdout.write(_shown(found, as_json=options.json))
     return 0
+
+
+def _refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """What the resource's rules refuse, too."""
+    classes = options.evaluation and options.metric in ("accuracy", "f1")
+    if options.max_class_drop is not None and not classes:
+        made.error("--max-class-drop needs --evaluation and --metric accuracy or f1")
+    if options.positive_class is not None and options.metric != "f1":
+        made.error("--positive-class belongs to --metric f1")
 
 
 def _refuse_occupied(made: argparse.ArgumentParser, output: Path) -> None:
@@ -137,6 +152,9 @@ def request(options: argparse.Namespace) -> JobRequest:
         prune=not options.no_prune,
         prune_sparsity=options.sparsity,
         max_drop=options.max_drop,
+        worst_value=options.worst_value,
+        max_class_drop=options.max_class_drop,
+        positive_class=options.positive_class if evaluation else None,
         confidence=options.confidence,
         min_speedup=options.min_speedup,
         slo_target=options.slo_ms / 1e3 if options.slo_ms else None,
@@ -173,7 +191,7 @@ def _shown(found: Conversion, *, as_json: bool) -> str:
 
 def table(found: Conversion) -> str:
     """One row for each candidate: status, size, speed-up, metric, reason."""
-    rows = [("candidate", "status", "MB", "speed-up", found.metric, "reason")]
+    rows = [("candidate", "status", "MB", "speed-up", found.metric.name, "reason")]
     value = found.baseline.get("metric")
     size = found.original.stat().st_size / 1e6
     status = "passed" if found.chosen else "chosen"

@@ -11,11 +11,12 @@ from statistics import median
 import numpy as np
 
 from tightship.api.agent import ServingConfig
-from tightship.optimize import metric, runtime, selection, serving
+from tightship.optimize import runtime, selection, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.metrics import fidelity
 from tightship.optimize.runtime import Outputs
 from tightship.triton import config_pbtxt, profiler
 from tightship.triton.client import Prepared, TritonClient, prepared
@@ -180,7 +181,7 @@ class Stand:
                 f"it answers {differing} of {len(same)} samples differently in Triton than in the "
                 "evaluation"
             )
-        gap = metric.fidelity(expected, got)["maxAbs"]
+        gap = fidelity.fidelity(expected, got)["maxAbs"]
         return Proof(samples=len(same), agreeing=float(same.mean()), max_abs=gap), got
 
     async def race(self, dataset: Dataset, percentile: int) -> Race:
@@ -252,7 +253,7 @@ def agreeing(expected: Outputs, got: Outputs) -> np.ndarray:
         if wanted.shape != actual.shape:
             return np.zeros(len(same), bool)
         if wanted.dtype.kind == "f":
-            same &= metric.cosines(wanted, actual) >= _COSINE_SAME
+            same &= fidelity.cosines(wanted, actual) >= _COSINE_SAME
         else:
             flat = (_text(wanted) == _text(actual)).reshape(len(same), -1)
             same &= flat.all(axis=1)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
-from tightship.optimize import gate, machine, proof, serving
+from tightship.optimize import machine, proof, serving
 from tightship.optimize import intake as taking
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.folders import Folders
+from tightship.optimize.gate.needs import joined
 from tightship.optimize.intake import Intake
+from tightship.optimize.metrics import registry
+from tightship.optimize.metrics.base import Traits
 from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.selection import Ranking
 from tightship.optimize.techniques import Facts, Recipe
@@ -45,9 +48,9 @@ class Conversion:
     unjudged: str = ""  # why no candidate could be judged
 
     @property
-    def metric(self) -> str:
-        """The task metric, or "agreement" with the original."""
-        return (self.request.metric if self.intake.evaluation else None) or "agreement"
+    def metric(self) -> Traits:
+        """Of the task metric, or of the agreement with the original."""
+        return registry.traits(self.request.metric if self.intake.evaluation else None)
 
     @contextmanager
     def stage(self, name: str, progress: Progress) -> Iterator[None]:
@@ -102,6 +105,7 @@ def _candidates(
     with conversion.stage("baseline", progress):
         conversion.baseline = workshop.baseline()
         conversion.warnings += conversion.baseline.get("notes", [])
+        conversion.warnings += _missed(conversion)
     conversion.candidates = workshop.propose(_facts(request, conversion.intake))
     conversion.unjudged = _unjudged(conversion)
     if conversion.unjudged:
@@ -156,24 +160,29 @@ def _facts(request: JobRequest, intake: Intake) -> Facts:
     )
 
 
+def _missed(conversion: Conversion) -> list[str]:
+    """That the original itself is worse than the worst value that the gate takes."""
+    worst, value = conversion.request.worst_value, conversion.baseline.get("metric")
+    if worst is None or value is None or conversion.metric.loss(worst, value) <= 0:
+        return []
+    return [
+        f"the original's own {conversion.metric.name} of {value:.4f} is worse than the worstValue "
+        f"of {worst:g}: it is served all the same, and a candidate would have to be better"
+    ]
+
+
 def _unjudged(conversion: Conversion) -> str:
     """Why no candidate can pass, whatever it is; empty when one can."""
-    request, samples = conversion.request, conversion.baseline.get("samples", 0)
-    if not samples:
+    if not conversion.baseline.get("samples", 0):
         return (
             "there are no data to judge it by: give data.evaluation with labels, or "
             "data.calibration "
             "to compare outputs"
         )
-    if gate.resolution(samples, request.confidence) <= request.max_drop:
+    shortfalls = conversion.baseline["needs"]["shortfalls"]
+    if not shortfalls:
         return ""
-    needed = gate.samples_needed(request.max_drop, request.confidence)
-    remedy = f"give at least {needed} samples" if needed else "no number of samples can show it"
-    reason = (
-        f"the gate is finer than {samples} samples can show: a drop of at most "
-        f"{request.max_drop:g} at "
-        f"{request.confidence:.0%} confidence; {remedy}, or allow a larger maxDrop"
-    )
+    reason = joined(shortfalls)
     conversion.warnings.append(reason)
     return reason
 

@@ -17,10 +17,12 @@ from tightship.optimize.contract import STRING, Contract, Tensor
 from tightship.optimize.failures import Reason, RefusalError
 
 LABELS = "labels"
+CHARSET = "charset"  # of a text recogniser: the text of each class, empty for the blank
 _INDEX = "index.json"
+_LABELS_FILE = "labels.npy"
 _HEADER_MAX = 64 * 1024
 _ENCRYPTED = 0x1
-_FORMAT = "Write it with numpy.savez(FILE, INPUT=array, ..., labels=array)."
+FORMAT = "Write it with numpy.savez(FILE, INPUT=array, ..., labels=array)."
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -32,10 +34,11 @@ def invalid(what: str, message: str) -> RefusalError:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Samples by input name, first axis the sample, and labels for evaluation data."""
+    """Samples by input name, first axis the sample; labels, and a charset, of evaluation data."""
 
     arrays: Arrays
     labels: np.ndarray | None = None
+    charset: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values()))) if self.arrays else 0
@@ -48,22 +51,27 @@ class Dataset:
     def save(self, folder: Path) -> None:
         """Write one .npy for each array, whatever the inputs' names are."""
         folder.mkdir(parents=True, exist_ok=True)
-        index = {}
-        named = dict(self.arrays) | ({} if self.labels is None else {LABELS: self.labels})
-        for number, (name, array) in enumerate(named.items()):
-            index[name] = f"{number}.npy"
-            np.save(folder / index[name], np.ascontiguousarray(array), allow_pickle=False)
+        files = {name: f"{number}.npy" for number, name in enumerate(self.arrays)}
+        for name, array in self.arrays.items():
+            np.save(folder / files[name], np.ascontiguousarray(array), allow_pickle=False)
+        if self.labels is not None:
+            np.save(folder / _LABELS_FILE, self.labels, allow_pickle=False)
+        index = {"arrays": files, "labels": self.labels is not None, "charset": self.charset}
         (folder / _INDEX).write_text(json.dumps(index))
 
     @classmethod
     def load(cls, folder: Path) -> "Dataset":
         """Map what `save` wrote into memory, read-only."""
         index = json.loads((folder / _INDEX).read_text())
-        arrays = {
-            name: np.load(folder / file, mmap_mode="r", allow_pickle=False)
-            for name, file in index.items()
-        }
-        return cls(arrays, arrays.pop(LABELS, None))
+        arrays = {name: _mapped(folder / file) for name, file in index["arrays"].items()}
+        labels = _mapped(folder / _LABELS_FILE) if index["labels"] else None
+        charset = None if index["charset"] is None else tuple(index["charset"])
+        return cls(arrays, labels, charset)
+
+
+def _mapped(file: Path) -> np.ndarray:
+    array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
+    return array
 
 
 def read(file: Path, what: str, budget: Budget) -> dict[str, np.ndarray]:
@@ -80,7 +88,7 @@ def read(file: Path, what: str, budget: Budget) -> dict[str, np.ndarray]:
                 for name in archive.namelist()
             }
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
-        raise invalid(what, f"are no readable .npz file ({error}). {_FORMAT}") from error
+        raise invalid(what, f"are no readable .npz file ({error}). {FORMAT}") from error
 
 
 def _check_members(archive: zipfile.ZipFile, what: str, budget: Budget) -> None:
@@ -92,9 +100,9 @@ def _check_members(archive: zipfile.ZipFile, what: str, budget: Budget) -> None:
         )
     odd = [name for name in names if not name.endswith(".npy")]
     if odd:
-        raise invalid(what, f"hold '{odd[0][:60]}', which is no .npy array. {_FORMAT}")
+        raise invalid(what, f"hold '{odd[0][:60]}', which is no .npy array. {FORMAT}")
     if any(member.flag_bits & _ENCRYPTED for member in members):
-        raise invalid(what, f"are encrypted. {_FORMAT}")
+        raise invalid(what, f"are encrypted. {FORMAT}")
     total = sum(member.file_size for member in members)
     if total > budget.max_data_bytes:
         limit = budget.max_data_bytes
@@ -122,7 +130,7 @@ def _header(stream: IO[bytes], name: str, what: str) -> tuple[tuple[int, ...], n
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = reader(stream, max_header_size=_HEADER_MAX)
     except ValueError as error:
-        raise invalid(what, f"are damaged: '{name}' has no array header. {_FORMAT}") from error
+        raise invalid(what, f"are damaged: '{name}' has no array header. {FORMAT}") from error
     if dtype.hasobject or dtype.names:
         raise invalid(
             what,
@@ -141,7 +149,7 @@ def match(contract: Contract, arrays: Arrays, what: str) -> Dataset:
     """
     names = {tensor.name for tensor in contract.inputs}
     missing = sorted(names - set(arrays))
-    extra = sorted(set(arrays) - names - {LABELS})
+    extra = sorted(set(arrays) - names - {LABELS, CHARSET})
     if missing or extra:
         difference = (
             f"lack {missing}" if missing else f"hold {extra}, which the model does not take"
@@ -153,7 +161,21 @@ def match(contract: Contract, arrays: Arrays, what: str) -> Dataset:
         lengths[LABELS] = len(arrays[LABELS]) if arrays[LABELS].ndim else 0
     if len(set(lengths.values())) != 1 or not max(lengths.values()):
         raise invalid(what, f"have arrays of different or no length: {lengths}.")
-    return Dataset(fitted, arrays.get(LABELS))
+    charset = None if CHARSET in names else arrays.get(CHARSET)
+    return Dataset(fitted, arrays.get(LABELS), None if charset is None else _charset(charset, what))
+
+
+def _charset(array: np.ndarray, what: str) -> tuple[str, ...]:
+    if array.ndim != 1 or array.dtype.kind not in "US":
+        raise invalid(
+            what,
+            f"hold a charset of dtype {array.dtype} and {array.ndim} axes; give the text of each "
+            "of the model's classes as fixed-width text (dtype U or S), empty for the blank.",
+        )
+    try:
+        return tuple((np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist())
+    except UnicodeDecodeError as error:
+        raise invalid(what, f"hold a charset that is no UTF-8 ({error}).") from error
 
 
 def _fit(contract: Contract, tensor: Tensor, array: np.ndarray, what: str) -> np.ndarray:
@@ -196,33 +218,6 @@ def _cast(tensor: Tensor, array: np.ndarray, what: str) -> np.ndarray:
     return cast
 
 
-def check_labels(labels: np.ndarray | None, metric: Metric) -> np.ndarray:
-    """Labels as int64.
-
-    Raises:
-        RefusalError: missing, not whole numbers, negative classes, or matches outside the data.
-    """
-    if labels is None:
-        raise invalid("evaluation", f"lack the array 'labels'. {_FORMAT}")
-    if labels.ndim != 1 or labels.dtype.kind not in "iub":
-        raise invalid(
-            "evaluation",
-            f"have labels of dtype {labels.dtype} and {labels.ndim} axes; give one "
-            "whole number for each sample.",
-        )
-    values = labels.astype(np.int64)
-    lowest, highest = int(values.min()), int(values.max())
-    if metric is Metric.ACCURACY and lowest < 0:
-        raise invalid("evaluation", f"have the label {lowest}; classes count from 0.")
-    if metric is Metric.MRR and (lowest < -1 or highest >= len(values) or highest < 0):
-        raise invalid(
-            "evaluation",
-            f"have labels from {lowest} to {highest}; for mrr a label is the index of "
-            "the matching sample, or -1 for a sample that is only a candidate.",
-        )
-    return values
-
-
 def chosen_rows(
     labels: np.ndarray | None, count: int, limit: int, metric: Metric | None
 ) -> np.ndarray:
@@ -251,4 +246,4 @@ def subset(dataset: Dataset, rows: np.ndarray, metric: Metric | None = None) -> 
     if metric is Metric.MRR and labels is not None:
         place = {int(row): index for index, row in enumerate(rows)}
         labels = np.array([place.get(int(label), -1) for label in labels], np.int64)
-    return Dataset(arrays, labels)
+    return Dataset(arrays, labels, dataset.charset)

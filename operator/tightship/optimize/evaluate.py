@@ -14,10 +14,15 @@ import numpy as np
 import onnxruntime as ort
 
 from tightship.api.v1alpha1 import Metric
-from tightship.optimize import data, gate, metric, runtime
+from tightship.optimize import data, runtime
 from tightship.optimize.budget import Budget, cpus
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
+from tightship.optimize.gate import verdict
+from tightship.optimize.gate.needs import Needs, needs
+from tightship.optimize.gate.verdict import Demands, Verdict
+from tightship.optimize.metrics import fidelity, registry
+from tightship.optimize.metrics.base import Judged, Truth
 from tightship.optimize.runtime import Outputs
 
 _LOOK_BURSTS = 8
@@ -33,8 +38,8 @@ class Judging:
     reference: str  # the original's own answers
     original: str
     metric: str | None  # None: agreement with the original
-    max_drop: float
-    confidence: float
+    positive_class: int | None
+    demands: Demands
     min_speedup: float
     threads: int
 
@@ -45,11 +50,20 @@ class Judging:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Judging":
         """Reads what `to_json` wrote."""
-        return cls(**{**raw, "contract": Contract.from_json(raw["contract"])})
+        return cls(
+            **{
+                **raw,
+                "contract": Contract.from_json(raw["contract"]),
+                "demands": Demands(**raw["demands"]),
+            }
+        )
 
 
 def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry for the original: {judging} -> metric value, oddities; writes its answers."""
+    """Child's entry for the original: {judging} -> its metric, what the data can show, oddities.
+
+    Writes its answers.
+    """
     judging = Judging.from_json(payload["judging"])
     dataset = Dataset.load(Path(judging.dataset))
     session = runtime.session(Path(judging.original), cpus(), spin=False)
@@ -57,13 +71,19 @@ def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
     answers = runtime.answers(session, judging.contract, dataset, Budget().evaluation_batch)
     seconds = time.monotonic() - started
     save_answers(answers, Path(judging.reference))
-    scores = score(judging, dataset, answers, answers)
+    found = judged(judging, dataset, answers, answers)
     return {
-        "metric": float(scores.mean()),
-        "samples": len(scores),
+        "metric": found.value,
+        "samples": len(found.parts),
+        "needs": asdict(_needs(judging, dataset, found)),
         "seconds": seconds,
-        "notes": list(metric.describe(judging.contract, answers)),
+        "notes": list(fidelity.describe(judging.contract, answers)),
     }
+
+
+def _needs(judging: Judging, dataset: Dataset, found: Judged) -> Needs:
+    labels = dataset.labels if judging.metric else None
+    return needs(registry.traits(judging.metric), found, judging.demands, labels)
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,13 +104,14 @@ def load_answers(folder: Path) -> dict[str, np.ndarray]:
     return dict(Dataset.load(folder).arrays)
 
 
-def score(
-    judging: Judging, dataset: Dataset, reference: Outputs, answers: Outputs
-) -> metric.Scores:
-    """One score for each sample, by the task metric or else by agreement with the original."""
-    if judging.metric is None or dataset.labels is None:
-        return metric.agreement(reference, answers)
-    return metric.scores(Metric(judging.metric), answers, dataset.labels)
+def judged(judging: Judging, dataset: Dataset, reference: Outputs, answers: Outputs) -> Judged:
+    """What the task metric, or else the agreement with the original, finds in answers."""
+    truth = None
+    if judging.metric and dataset.labels is not None:
+        truth = Truth(
+            labels=dataset.labels, charset=dataset.charset, positive_class=judging.positive_class
+        )
+    return registry.judge(judging.metric, truth, reference, answers)
 
 
 class _Race:
@@ -148,12 +169,11 @@ class _Race:
         limit = max(self._budget.fidelity_samples, share)
         for session in self._sessions():
             part, expected, answers = self._some(limit, session)
-            result["fidelity"] = metric.fidelity(expected, answers)
-            verdict = self._verdict(part, expected, answers)
-            if verdict.hopeless:
-                result["gate"] = asdict(verdict)
-                drop = f"{self._name()} falls by {verdict.drop:.4f} on {verdict.n} samples"
-                return f"{drop}, more than the {self._judging.max_drop:g} allowed"
+            result["fidelity"] = fidelity.fidelity(expected, answers)
+            found = self._verdict(part, expected, answers)
+            if found.hopeless:
+                result["gate"] = found.to_json()
+                return self._outside(found)
         return None
 
     def _look(self, result: dict[str, Any]) -> str | None:
@@ -182,28 +202,25 @@ class _Race:
             answers = runtime.answers(session, self._judging.contract, self._dataset, batch)
             if session is self._session:
                 save_answers(answers, self._model.parent / "answers")
-            result["fidelity"] = metric.fidelity(self._reference, answers)
+            result["fidelity"] = fidelity.fidelity(self._reference, answers)
             verdicts.append(self._verdict(self._dataset, self._reference, answers))
-        worst = max(verdicts, key=lambda verdict: verdict.upper)
-        result["gate"] = asdict(worst)
+        worst = max(verdicts, key=lambda found: (len(found.failed), found.upper))
+        result["gate"] = worst.to_json()
         return None if worst.passes else self._outside(worst)
 
-    def _verdict(self, part: Dataset, reference: Outputs, answers: Outputs) -> gate.Verdict:
-        before = score(self._judging, part, reference, reference)
-        after = score(self._judging, part, reference, answers)
-        return gate.judge(before, after, self._judging.max_drop, self._judging.confidence)
-
-    def _outside(self, verdict: gate.Verdict) -> str:
-        sure = f"{self._judging.confidence:.0%}"
-        return (
-            f"{self._name()} {verdict.before:.4f} -> {verdict.after:.4f} on {verdict.n} samples: "
-            f"at {sure} "
-            f"confidence the drop may be {verdict.upper:.4f}, more than the "
-            f"{self._judging.max_drop:g} allowed"
+    def _verdict(self, part: Dataset, reference: Outputs, answers: Outputs) -> Verdict:
+        judging = self._judging
+        before = judged(judging, part, reference, reference)
+        after = judged(judging, part, reference, answers)
+        labels = part.labels if judging.metric else None
+        return verdict.judge(
+            registry.traits(judging.metric), before, after, judging.demands, labels
         )
 
-    def _name(self) -> str:
-        return self._judging.metric or metric.AGREEMENT
+    def _outside(self, found: Verdict) -> str:
+        return verdict.explained(
+            registry.traits(self._judging.metric), found, self._judging.demands
+        )
 
 
 def burst(

@@ -1,7 +1,7 @@
 """Intake: from fetched bytes to a model with a known contract and data that fit it."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tightship.api.conditions import LIMITATIONS
@@ -14,6 +14,8 @@ from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
+from tightship.optimize.metrics import registry
+from tightship.optimize.metrics.base import Truth
 from tightship.optimize.probe import MADE
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.wire import Outline
@@ -158,10 +160,21 @@ def _labelled(evaluation: Dataset, request: JobRequest) -> Dataset:
     if request.evaluation is None or request.metric is None:
         return evaluation
     metric = Metric(request.metric)
-    labels = data.check_labels(evaluation.labels, metric)
-    checked = Dataset(evaluation.arrays, labels)
-    rows = data.chosen_rows(labels, len(checked), request.evaluation.max_samples, metric)
-    return data.subset(checked, rows, metric)
+    checked = _checked(evaluation, metric, request)
+    rows = data.chosen_rows(checked.labels, len(checked), request.evaluation.max_samples, metric)
+    return _checked(data.subset(checked, rows, metric), metric, request)
+
+
+def _checked(evaluation: Dataset, metric: Metric, request: JobRequest) -> Dataset:
+    """With labels in the metric's form. What is chosen of them must fit as all of them do."""
+    if evaluation.labels is None:
+        raise data.invalid("evaluation", f"lack the array 'labels'. {data.FORMAT}")
+    truth = Truth(
+        labels=evaluation.labels,
+        charset=evaluation.charset,
+        positive_class=request.positive_class,
+    )
+    return replace(evaluation, labels=registry.check(metric, truth).labels)
 
 
 def _golden(real: Dataset, budget: Budget) -> Dataset:

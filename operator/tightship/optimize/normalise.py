@@ -9,9 +9,10 @@ import onnx
 import onnxslim
 from onnx import ModelProto, version_converter
 
-from tightship.optimize import graph, metric, runtime
+from tightship.optimize import graph, runtime
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
+from tightship.optimize.metrics import fidelity
 from tightship.optimize.runtime import Outputs
 
 OPSET = 17  # what the quantizers handle without errors; int8 needs no later one
@@ -119,7 +120,7 @@ def difference(expected: Outputs, actual: Outputs) -> str | None:
             continue
         scale = float(np.nanmax(np.abs(before), initial=0.0)) or 1.0
         gap = float(np.nanmax(np.abs(before - after), initial=0.0)) / scale
-        cosine = float(metric.cosines(before, after).min())
+        cosine = float(fidelity.cosines(before, after).min())
         if gap > _RELATIVE_MAX or cosine < _COSINE_MIN:
             return f"output '{name}' differs by {gap:.2g} of its greatest value"
     return None

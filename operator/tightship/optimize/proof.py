@@ -148,7 +148,7 @@ class Bench:
     def _metric(self, answers: Outputs) -> float:
         judging, dataset = self._workshop.judging(), self._samples
         expected = evaluate.load_answers(Path(judging.reference))
-        return float(evaluate.score(judging, dataset, expected, answers).mean())
+        return evaluate.judged(judging, dataset, expected, answers).value
 
     async def _finished(self, stand: Stand, winner: Candidate | None, server: str) -> Outcome:
         """Profile what won, alone in Triton, and take its golden answers."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tightship.api.artifact import REPORT_SCHEMA, Summary
-from tightship.optimize import gate, machine
+from tightship.optimize import machine
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.conversion import Conversion, timings_json
 from tightship.optimize.timing import Latency
@@ -17,10 +17,20 @@ from tightship.triton.profile import Profile
 ORIGINAL = "original"
 NO_TECHNIQUE = "None"
 _REASON_MAX = 900
+_SHARES = "Tango score bound on the paired drop (Tango 1998)"
+_MEANS = "Student's bound on the mean paired loss, widened by what n samples could not show"
+_OTHERS = "the same bound on paired influences; "
 _METHODS = {
-    "accuracy": "Tango score bound on the paired drop (Tango 1998)",
-    "agreement": "Tango score bound on the share of samples that disagree (Tango 1998)",
-    "mrr": "Student's bound on the mean paired drop, at least z^2/(n+z^2)",
+    "accuracy": _SHARES,
+    "agreement": _SHARES,
+    "mrr": _MEANS,
+    "cosine": _MEANS,
+    "mae": _MEANS,
+    "rmse": _OTHERS + "delta method",
+    "cer": _OTHERS + "ratio of sums (Cochran 1977)",
+    "wer": _OTHERS + "ratio of sums (Cochran 1977)",
+    "f1": _OTHERS + "delta method (Takahashi 2022)",
+    "auc": _OTHERS + "structural components (DeLong 1988)",
 }
 _BACKEND_BYTES = 70 * 2**20  # of one instance without its model, where memory cannot be seen
 
@@ -85,16 +95,23 @@ def _data(conversion: Conversion) -> dict[str, Any]:
 
 
 def _gate(conversion: Conversion) -> dict[str, Any]:
-    request, samples = conversion.request, conversion.baseline.get("samples")
+    request, traits = conversion.request, conversion.metric
+    needs = conversion.baseline.get("needs", {})
     return {
-        "metric": conversion.metric,
-        "direction": "higher is better",
+        "metric": traits.name,
+        "positiveClass": request.positive_class,
+        "unit": traits.unit,
+        "direction": traits.direction,
         "maxDrop": request.max_drop,
+        "worstValue": request.worst_value,
+        "maxClassDrop": request.max_class_drop,
         "confidence": request.confidence,
-        "method": _METHODS[conversion.metric],
-        "samples": samples,
-        "resolution": gate.resolution(samples, request.confidence) if samples else None,
-        "samplesNeeded": gate.samples_needed(request.max_drop, request.confidence),
+        "method": _METHODS[traits.name],
+        "samples": conversion.baseline.get("samples"),
+        "resolution": needs.get("resolution"),
+        "samplesNeeded": needs.get("samples"),
+        "samplesNeededExact": needs.get("exact"),
+        "shortfalls": needs.get("shortfalls", []),
     }
 
 
@@ -147,13 +164,14 @@ def memory(profile: Profile, conversion: Conversion) -> int:
 
 def reason(conversion: Conversion) -> str:
     """One sentence: why this one."""
-    chosen, metric = conversion.chosen, conversion.metric
+    chosen, traits = conversion.chosen, conversion.metric
     if chosen is not None:
         verdict = chosen.verdicts["gate"]
         where = "through Triton" if conversion.outcome else "in the runtime"
-        drop = f"{metric} {verdict['before']:.4f} -> {verdict['after']:.4f}"
-        text = f"{chosen.id} is x{speedup(conversion):.2f} as fast {where}; {drop}"
-        return f"{text}, within the drop of {conversion.request.max_drop:g} that is allowed."
+        change = f"{traits.name} {verdict['before']:.4f} -> {verdict['after']:.4f}"
+        text = f"{chosen.id} is x{speedup(conversion):.2f} as fast {where}; {change}"
+        word = "drop" if traits.larger_is_better else "rise"
+        return f"{text}, within the {word} of {conversion.request.max_drop:g} that is allowed."
     if conversion.unjudged:
         return _short(f"The original is served: {conversion.unjudged}.")
     if not conversion.candidates:
@@ -217,7 +235,7 @@ def summary(conversion: Conversion, digest: str) -> Summary:
         p50_before=outcome.race.p50_before,
         p50_after=outcome.race.p50,
         p99=outcome.profile.at(1).p99,
-        metric=conversion.metric,
+        metric=conversion.metric.name,
         metric_before=before,
         metric_after=chosen.verdicts["gate"]["after"] if chosen else before,
         gate_max_drop=conversion.request.max_drop,

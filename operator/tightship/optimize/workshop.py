@@ -13,6 +13,7 @@ from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.data import Dataset
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.intake import Intake
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.selection import Contender, Ranking
@@ -79,8 +80,13 @@ class Workshop:
             reference=str(self.scratch / "reference"),
             original=str(self.original),
             metric=self._request.metric if self._intake.evaluation else None,
-            max_drop=self._request.max_drop,
-            confidence=self._request.confidence,
+            positive_class=self._request.positive_class,
+            demands=Demands(
+                max_drop=self._request.max_drop,
+                confidence=self._request.confidence,
+                worst_value=self._request.worst_value,
+                max_class_drop=self._request.max_class_drop,
+            ),
             min_speedup=self._request.min_speedup,
             threads=self._request.threads,
         )

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DEFAULT_SLO_CLASS = "Interactive"
 REVISION_LENGTH = 10
+_LATER = frozenset({"positive_class", "worst_value", "max_class_drop"})
+"""Fields that came later count only where they are set, so that what was converted stays so."""
 _MEMO = 4096  # specs; a plan of so many models hashes only those that changed
 
 
@@ -116,7 +118,9 @@ def _inputs(
 
 
 def _dataset(data: Dataset | None) -> dict[str, Any] | None:
-    return asdict(data) if data else None
+    if data is None:
+        return None
+    return {name: value for name, value in asdict(data).items() if name not in _LATER or value is not None}
 
 
 def conversion_spec(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> dict[str, Any]:
@@ -131,7 +135,13 @@ def _conversion_spec(
     spec: OptimizedModelSpec, slo: LatencyObjective | None, threads_: int
 ) -> dict[str, Any]:
     wanted, evaluation = spec.optimization, spec.evaluation
+    later = {
+        "positive_class": evaluation.positive_class if evaluation else None,
+        "worst_value": wanted.gate.worst_value,
+        "max_class_drop": wanted.gate.max_class_drop,
+    }
     return {
+        **{name: value for name, value in later.items() if value is not None},
         "source_format": spec.model.format.value,
         "calibration_samples": spec.calibration.max_samples if spec.calibration else None,
         "evaluation_samples": evaluation.max_samples if evaluation else None,

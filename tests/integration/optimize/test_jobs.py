@@ -91,7 +91,7 @@ def test_gate_finer_than_the_data_is_told(pod: Pod, tmp_path: Path, triton: Trit
     summary = convert(pod, triton)
 
     assert summary.variant == "original"
-    assert "finer than 100 samples can show" in summary.reason
+    assert "finer than the data can show" in summary.reason
     assert "at least 268 samples" in summary.reason
     assert pod.report()["warnings"]
 

@@ -12,6 +12,7 @@ from tightship.api import names
 from tightship.api.parse import SpecError, parse_model, parse_pool
 from tightship.api.v1alpha1 import (
     Accelerator,
+    AccuracyGate,
     Dataset,
     EvaluationSet,
     LatencyObjective,
@@ -57,7 +58,14 @@ def test_a_full_model() -> None:
         storage_uri="pvc://data/intent/calibration.npz", secret="data.s3", max_samples=64
     )
     assert parsed.evaluation == EvaluationSet(
-        storage_uri="s3://data/evaluation.npz", secret="data", max_samples=500, metric=Metric.MRR
+        storage_uri="s3://data/evaluation.npz",
+        secret="data",
+        max_samples=500,
+        metric=Metric.F1,
+        positive_class=3,
+    )
+    assert parsed.optimization.gate == AccuracyGate(
+        max_drop=0.02, worst_value=0.75, max_class_drop=0.1, confidence=0.9
     )
     assert parsed.optimization.techniques.prune_sparsity == 0.7
     assert parsed.serving.slo == Slo(

@@ -1,93 +1,71 @@
-"""Scores of single samples: accuracy, mean reciprocal rank, and agreement with the original."""
+"""Likeness of answers: to the original's own, and to reference vectors given as labels."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from tightship.api.v1alpha1 import Metric
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import invalid
+from tightship.optimize.metrics.base import (
+    AGREEMENT,
+    Definition,
+    Judged,
+    Traits,
+    Truth,
+    of_scores,
+    shapes,
+    unfit,
+)
+from tightship.optimize.metrics.classification import greatest
 from tightship.optimize.runtime import Outputs
 
-AGREEMENT = "agreement"
 COSINE_MIN = 0.99  # below it a sample does not agree: the fidelity of int8 that keeps tasks intact
 _MATRIX = 2
 _UNIT = 1e-3
 
-Scores = np.ndarray
-"""One score in [0, 1] for each sample that counts; the metric is their mean."""
+AGREEMENT_TRAITS = Traits(name=AGREEMENT, unit="share of samples", best=1.0, mean=True)
 
 
-def scores(metric: Metric, outputs: Outputs, labels: np.ndarray) -> Scores:
-    """The score of every sample that has a label.
+def check(truth: Truth) -> Truth:
+    """Labels as float64 [n, size]: the reference vector of each sample.
 
     Raises:
-        RefusalError: no output fits the metric.
+        RefusalError: no vectors, not finite, or a vector of zeros, which has no direction.
     """
-    if metric is Metric.ACCURACY:
-        return _right(outputs, labels)
-    return _reciprocal_ranks(_embedding(outputs), labels)
+    labels = truth.labels
+    if labels.dtype.kind not in "fiu" or labels.ndim < _MATRIX:
+        raise invalid(
+            "evaluation",
+            f"have labels of dtype {labels.dtype} and {labels.ndim} axes; give a reference vector "
+            "for each sample, in the shape of the model's output.",
+        )
+    vectors = labels.astype(np.float64).reshape(len(labels), -1)
+    if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
+        raise invalid(
+            "evaluation",
+            "have labels that are not finite or all zero; leave these samples out.",
+        )
+    return replace(truth, labels=vectors)
 
 
-def _right(outputs: Outputs, labels: np.ndarray) -> Scores:
-    """1 where the predicted class is the label.
+def cosine(outputs: Outputs, truth: Truth) -> Judged:
+    """Mean cosine of the first output that is as long as the reference vectors, with them.
 
-    A whole-number output of one value a sample is the class itself (scikit-learn's label output),
-    otherwise the greatest column of the first [n, classes] output, and for a single column of
-    probabilities whether it is above one half.
+    A lost sample is answered with a vector that has nothing to do with its own: cosine 0.
     """
     for values in outputs.values():
-        if values.dtype.kind in "iu" and values.size == len(values):
-            return np.asarray(values.reshape(-1) == labels, np.float64)
-    for values in outputs.values():
-        if values.dtype.kind == "f" and values.ndim == _MATRIX:
-            if values.shape[1] > 1:
-                return np.asarray(_greatest(values) == labels, np.float64)
-            return np.asarray((values[:, 0] > 0.5) == (labels > 0), np.float64)  # noqa: PLR2004
-    shapes = {name: list(values.shape) for name, values in outputs.items()}
-    raise invalid(
-        "evaluation",
-        "cannot be judged by accuracy: no output has one column for each class, they are "
-        f"{shapes}. "
-        "Leave the evaluation out to compare the outputs themselves.",
+        if values.dtype.kind == "f" and values.size == truth.labels.size:
+            return of_scores(cosines(values.reshape(truth.labels.shape), truth.labels))
+    reason = (
+        f"no output has {truth.labels.shape[1]} numbers for each sample, as the labels have; "
+        f"they are {shapes(outputs)}."
     )
+    raise unfit(Metric.COSINE, reason)
 
 
-def _greatest(values: np.ndarray) -> np.ndarray:
-    """The column of the greatest value; -1, which is no class, where a value is not finite."""
-    best = np.where(np.isfinite(values), values, -np.inf).argmax(axis=1)
-    return np.where(np.isfinite(values).all(axis=1), best, -1)
-
-
-def _embedding(outputs: Outputs) -> np.ndarray:
-    for values in outputs.values():
-        if values.dtype.kind == "f" and values.ndim == _MATRIX:
-            return values.astype(np.float64)
-    raise invalid(
-        "evaluation",
-        "cannot be judged by mrr: no output is one vector for each sample ([n, size]).",
-    )
-
-
-def _reciprocal_ranks(vectors: np.ndarray, labels: np.ndarray) -> Scores:
-    """1 / rank of each query's match, by cosine, among all samples that are candidates.
-
-    Candidates are the samples with label -1 and those that some query names. The query itself does
-    not count. A tie counts against the match, so that a collapsed model scores low.
-    """
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.nan_to_num(vectors / np.where(norms > 0, norms, 1.0), nan=0.0, posinf=0.0, neginf=0.0)
-    queries = np.flatnonzero(labels >= 0)
-    matches = labels[queries]
-    pool = np.union1d(np.flatnonzero(labels < 0), matches)
-    similarity = unit[queries] @ unit[pool].T
-    similarity[queries[:, np.newaxis] == pool[np.newaxis, :]] = -np.inf
-    own = np.take_along_axis(similarity, np.searchsorted(pool, matches)[:, np.newaxis], axis=1)
-    ranks = (similarity >= own).sum(axis=1)
-    return np.asarray(1.0 / np.maximum(ranks, 1), np.float64)
-
-
-def agreement(reference: Outputs, outputs: Outputs) -> Scores:
+def agreement(reference: Outputs, outputs: Outputs) -> Judged:
     """1 for each sample whose answer agrees with the original's in every output.
 
     Numbers agree by cosine >= 0.99; rows that are scores of classes must also have the same
@@ -97,7 +75,7 @@ def agreement(reference: Outputs, outputs: Outputs) -> Scores:
     agrees = np.ones(count, bool)
     for name, expected in reference.items():
         agrees &= _agrees(expected, outputs[name])
-    return agrees.astype(np.float64)
+    return of_scores(agrees.astype(np.float64))
 
 
 def _agrees(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
@@ -109,7 +87,7 @@ def _agrees(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
         return np.asarray((first == second).all(axis=1))
     same = cosines(first, second) >= COSINE_MIN
     if expected.ndim == _MATRIX and expected.shape[1] > 1 and not _unit_rows(first):
-        same &= _greatest(first) == _greatest(second)
+        same &= greatest(first) == greatest(second)
     return same
 
 
@@ -154,3 +132,12 @@ def describe(contract: Contract, outputs: Outputs) -> Sequence[str]:
         for tensor in contract.outputs
         if outputs[tensor.name].dtype.kind == "f" and not np.isfinite(outputs[tensor.name]).all()
     ]
+
+
+DEFINITIONS = {
+    Metric.COSINE: Definition(
+        traits=Traits(name="cosine", unit="cosine", best=1.0, mean=True),
+        check=check,
+        judge=cosine,
+    ),
+}

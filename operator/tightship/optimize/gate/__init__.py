@@ -1,0 +1,1 @@
+"""The gate: paired tests that a candidate loses no more than was allowed."""

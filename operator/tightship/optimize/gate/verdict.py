@@ -1,0 +1,191 @@
+"""The verdict on a candidate: one-sided paired tests of non-inferiority, each demand with its own.
+
+A candidate passes when the upper confidence bound of its loss against the original, on the same
+samples, is at most what was allowed: too little data refuses a candidate, it never lets one
+through. All demands must hold, so each is tested at the full confidence (R. L. Berger,
+Technometrics 24:295-300, 1982: an intersection-union test keeps its level).
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from tightship.optimize.gate import score, tango
+from tightship.optimize.metrics.base import Judged, Traits
+
+SAMPLES_MIN = 6  # below it nothing is claimed, and Student's expansion does not hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What the user allows. Losses are absolute, in the metric's unit, in its harmful direction."""
+
+    max_drop: float
+    confidence: float
+    worst_value: float | None = None  # least value; greatest, where smaller is better
+    max_class_drop: float | None = None  # of the recall of any class
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassVerdict:
+    """The loss of recall of one class: the worst of them by its upper bound."""
+
+    label: int
+    n: int
+    before: float
+    after: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The outcome. `drop` is the loss: original minus candidate, or minus that where smaller is
+    better; less is better.
+    """
+
+    n: int
+    before: float
+    after: float
+    drop: float
+    lower: float
+    upper: float
+    worst: float | None = None  # bound of the candidate's own value, where one was demanded
+    worst_class: ClassVerdict | None = None
+    failed: tuple[str, ...] = ()  # names of the demands that do not hold
+    hopeless: bool = False  # the samples already show that a demand does not hold
+
+    @property
+    def passes(self) -> bool:
+        """Whether every demand holds."""
+        return not self.failed
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON value."""
+        return {**asdict(self), "passes": self.passes}
+
+
+def judge(
+    traits: Traits,
+    before: Judged,
+    after: Judged,
+    demands: Demands,
+    labels: np.ndarray | None = None,
+) -> Verdict:
+    """Compare what a metric found in the answers of two models to the same samples.
+
+    `labels` are the classes of the samples, for the demand on each class.
+    """
+    lower, upper = loss_bounds(traits, before, after, demands.confidence)
+    failed = ["maxDrop"] if not upper <= demands.max_drop else []
+    hopeless = lower > demands.max_drop
+    worst = None
+    if demands.worst_value is not None:
+        hopeful, worst = value_bounds(traits, after, demands.confidence)
+        hopeless |= traits.loss(demands.worst_value, hopeful) > 0
+        if not traits.loss(demands.worst_value, worst) <= 0:
+            failed.append("worstValue")
+    worst_class = None
+    if demands.max_class_drop is not None and labels is not None:
+        worst_class, shown = _classes(before, after, labels, demands)
+        hopeless |= shown
+        if worst_class is None or worst_class.upper > demands.max_class_drop:
+            failed.append("maxClassDrop")
+    return Verdict(
+        n=len(before.parts),
+        before=before.value,
+        after=after.value,
+        drop=traits.loss(before.value, after.value),
+        lower=lower,
+        upper=upper,
+        worst=worst,
+        worst_class=worst_class,
+        failed=tuple(failed),
+        hopeless=hopeless,
+    )
+
+
+def explained(traits: Traits, verdict: Verdict, demands: Demands) -> str:
+    """Why a candidate does not pass, in one sentence."""
+    sure = f"at {demands.confidence:.0%} confidence"
+    name, change = traits.name, f"{verdict.before:.4f} -> {verdict.after:.4f}"
+    worst, told = verdict.worst_class, []
+    if "maxDrop" in verdict.failed:
+        word = "drop" if traits.larger_is_better else "rise"
+        told.append(
+            f"{sure} the {word} may be {verdict.upper:.4f}, more than the "
+            f"{demands.max_drop:g} allowed"
+        )
+    if "worstValue" in verdict.failed and verdict.worst is not None:
+        told.append(
+            f"{sure} it may be as bad as {verdict.worst:.4f}, worse than the "
+            f"{demands.worst_value:g} asked for"
+        )
+    if "maxClassDrop" in verdict.failed and worst is not None:
+        told.append(
+            f"recall of class {worst.label} {worst.before:.4f} -> {worst.after:.4f} on {worst.n} "
+            f"samples: {sure} its drop may be {worst.upper:.4f}, more than the "
+            f"{demands.max_class_drop:g} allowed"
+        )
+    return f"{name} {change} on {verdict.n} samples: {'; '.join(told)}"
+
+
+def loss_bounds(
+    traits: Traits, before: Judged, after: Judged, confidence: float
+) -> tuple[float, float]:
+    """(lower, upper) one-sided bounds of the loss; infinite where the samples cannot tell."""
+    n, loss = len(before.parts), traits.loss(before.value, after.value)
+    if n < SAMPLES_MIN or math.isnan(loss):
+        return -math.inf, math.inf
+    if traits.larger_is_better and _binary(before.parts) and _binary(after.parts):
+        return tango.bounds(before.parts, after.parts, confidence)
+    sign = 1.0 if traits.larger_is_better else -1.0
+    unseen = before.unseen(n, z_of(confidence))
+    return score.bounds(loss, sign * (before.parts - after.parts), unseen, confidence)
+
+
+def value_bounds(traits: Traits, judged: Judged, confidence: float) -> tuple[float, float]:
+    """(best, worst) one-sided bounds of a value by itself."""
+    n = len(judged.parts)
+    if n < SAMPLES_MIN or math.isnan(judged.value):
+        low, high = -math.inf, math.inf
+    elif _binary(judged.parts):
+        low, high = tango.wilson(judged.value, n, confidence)
+    else:
+        unseen = judged.unseen(n, z_of(confidence))
+        low, high = score.bounds(judged.value, judged.parts, unseen, confidence)
+    return (high, low) if traits.larger_is_better else (low, high)
+
+
+def z_of(confidence: float) -> float:
+    """Quantile of the normal distribution."""
+    return NormalDist().inv_cdf(confidence)
+
+
+def _binary(parts: np.ndarray) -> bool:
+    return bool(np.isin(parts, (0.0, 1.0)).all())
+
+
+def _classes(
+    before: Judged, after: Judged, labels: np.ndarray, demands: Demands
+) -> tuple[ClassVerdict | None, bool]:
+    """(the class with the greatest upper bound, whether some class has lost too much for sure)."""
+    if before.right is None or after.right is None or demands.max_class_drop is None:
+        return None, False
+    worst, shown = None, False
+    for label in np.unique(labels).tolist():
+        rows = labels == label
+        first, second = before.right[rows].astype(float), after.right[rows].astype(float)
+        lower, upper = tango.bounds(first, second, demands.confidence)
+        shown |= lower > demands.max_class_drop
+        if worst is None or upper > worst.upper:
+            worst = ClassVerdict(
+                label=label,
+                n=len(first),
+                before=float(first.mean()),
+                after=float(second.mean()),
+                upper=upper,
+            )
+    return worst, shown

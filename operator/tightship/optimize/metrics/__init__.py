@@ -1,0 +1,1 @@
+"""Metrics: answers and labels in, one number and its parts by sample out."""
