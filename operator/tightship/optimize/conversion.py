@@ -165,10 +165,11 @@ def _missed(conversion: Conversion) -> list[str]:
     worst, value = conversion.request.worst_value, conversion.baseline.get("metric")
     if worst is None or value is None or conversion.metric.loss(worst, value) <= 0:
         return []
-    return [
+    told = (
         f"the original's own {conversion.metric.name} of {value:.4f} is worse than the worstValue "
         f"of {worst:g}: it is served all the same, and a candidate would have to be better"
-    ]
+    )
+    return [told]
 
 
 def _unjudged(conversion: Conversion) -> str:

@@ -173,7 +173,8 @@ def _charset(array: np.ndarray, what: str) -> tuple[str, ...]:
             "of the model's classes as fixed-width text (dtype U or S), empty for the blank.",
         )
     try:
-        return tuple((np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array).tolist())
+        text = np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+        return tuple(text.tolist())
     except UnicodeDecodeError as error:
         raise invalid(what, f"hold a charset that is no UTF-8 ({error}).") from error
 

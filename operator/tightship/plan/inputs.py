@@ -120,7 +120,11 @@ def _inputs(
 def _dataset(data: Dataset | None) -> dict[str, Any] | None:
     if data is None:
         return None
-    return {name: value for name, value in asdict(data).items() if name not in _LATER or value is not None}
+    return {
+        name: value
+        for name, value in asdict(data).items()
+        if name not in _LATER or value is not None
+    }
 
 
 def conversion_spec(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> dict[str, Any]:

@@ -91,12 +91,36 @@ def test_queries_keep_their_matches(queries: int, extra: int, limit: int) -> Non
 
 
 def test_saved_datasets_come_back(tmp_path: Path) -> None:
-    whole = Dataset({"a/b": np.arange(3), "c": np.array(["x", "yy", ""])}, np.array([1, 0, 2]))
-    whole.save(tmp_path)
-    back = Dataset.load(tmp_path)
+    arrays = {"a/b": np.arange(3), "labels": np.array(["x", "yy", ""])}
+    Dataset(arrays, np.array([1, 0, 2]), ("", "ä")).save(tmp_path / "whole")
+    Dataset(arrays).save(tmp_path / "plain")
+    back, plain = Dataset.load(tmp_path / "whole"), Dataset.load(tmp_path / "plain")
     assert back.labels is not None
     assert back.labels.tolist() == [1, 0, 2]
-    assert {name: array.tolist() for name, array in back.arrays.items()} == {
-        "a/b": [0, 1, 2],
-        "c": ["x", "yy", ""],
-    }
+    assert back.charset == ("", "ä")
+    assert (plain.labels, plain.charset) == (None, None)
+    for found in (back, plain):
+        assert {name: array.tolist() for name, array in found.arrays.items()} == {
+            "a/b": [0, 1, 2],
+            "labels": ["x", "yy", ""],
+        }
+
+
+CHARSETS: dict[str, np.ndarray] = {
+    "text": np.array(["", "ä"]),
+    "bytes": np.array([b"", "ä".encode()]),
+}
+
+
+@pytest.mark.parametrize("name", CHARSETS)
+def test_a_charset_travels_with_the_samples(name: str) -> None:
+    arrays = {"x": np.zeros((9, 3), np.float32), "charset": CHARSETS[name]}
+    matched = data.match(contract((None, 3)), arrays, "evaluation")
+    assert data.subset(matched, np.arange(4)).charset == ("", "ä")
+
+
+@pytest.mark.parametrize("charset", [np.arange(3), np.array([[""]]), np.array([b"\xff"])])
+def test_a_charset_is_text(charset: np.ndarray) -> None:
+    arrays = {"x": np.zeros((9, 3), np.float32), "charset": charset}
+    with pytest.raises(RefusalError, match="hold a charset"):
+        data.match(contract((None, 3)), arrays, "evaluation")

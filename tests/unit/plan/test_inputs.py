@@ -12,6 +12,7 @@ from tightship.api.v1alpha1 import (
     Dataset,
     EvaluationSet,
     LatencyObjective,
+    Metric,
     Optimization,
     Techniques,
 )
@@ -50,6 +51,11 @@ def converter(pool: ServingPoolSpec, **changes: object) -> ServingPoolSpec:
     return replace(pool, converter=replace(pool.converter, **changes))  # type: ignore[arg-type]
 
 
+def gated(spec: OptimizedModelSpec, **changes: object) -> OptimizedModelSpec:
+    gate = replace(spec.optimization.gate, **changes)  # type: ignore[arg-type]
+    return replace(spec, optimization=replace(spec.optimization, gate=gate))
+
+
 CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], str]] = {
     "source": (lambda s, p: (model(s, storage_uri="s3://b"), p), "i"),
     "secret": (lambda s, p: (model(s, secret="x"), p), "i"),
@@ -63,6 +69,10 @@ CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], 
         lambda s, p: (replace(s, optimization=Optimization(techniques=Techniques(prune=False))), p),
         "k",
     ),
+    "greatest drop": (lambda s, p: (gated(s, max_drop=0.02), p), "k"),
+    "worst value": (lambda s, p: (gated(s, worst_value=0.0), p), "k"),
+    "drop of a class": (lambda s, p: (gated(s, max_class_drop=0.0), p), "k"),
+    "confidence": (lambda s, p: (gated(s, confidence=0.9), p), "k"),
     "objective of the class": (
         lambda s, p: (s, replace(p, slo_classes={"Interactive": LatencyObjective(target=1.0)})),
         "k",
@@ -90,6 +100,17 @@ def test_what_changes_which_hash(name: str) -> None:
     spec, pool = model_spec(), pool_spec()
     before, after = hashes(spec, pool), hashes(*change(spec, pool))
     assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
+
+
+def test_metrics_and_classes_are_work_of_their_own() -> None:
+    sets = [
+        EvaluationSet(storage_uri="s3://c"),
+        EvaluationSet(storage_uri="s3://c", metric=Metric.F1),
+        EvaluationSet(storage_uri="s3://c", metric=Metric.F1, positive_class=0),
+        EvaluationSet(storage_uri="s3://c", metric=Metric.F1, positive_class=1),
+    ]
+    found = [hashes(replace(model_spec(), evaluation=data), pool_spec())[:2] for data in sets]
+    assert len({inputs for inputs, _ in found}) == len({key for _, key in found}) == len(sets)
 
 
 @pytest.mark.parametrize("digests", [("x", None, None), ("s", "c", None), ("s", None, "c")])

@@ -42,9 +42,7 @@ def needs(
     short += _value(traits, judged, demands)
     if demands.max_class_drop is not None and labels is not None:
         short += _classes(labels, demands.max_class_drop, demands)
-    return Needs(
-        resolution=found, samples=samples, exact=traits.counted, shortfalls=tuple(short)
-    )
+    return Needs(resolution=found, samples=samples, exact=traits.counted, shortfalls=tuple(short))
 
 
 def samples_needed(max_drop: float, confidence: float) -> int | None:
@@ -61,7 +59,7 @@ def _value(traits: Traits, judged: Judged, demands: Demands) -> list[str]:
         return []
     samples = _least(lambda count: judged.unseen(count, z), room)
     least = "at least" if traits.larger_is_better else "at most"
-    what = f"a {traits.name} of {least} {demands.worst_value:g}"
+    what = f"{traits.name} of {least} {demands.worst_value:g}"
     return [_sentence(what, n, samples, demands, exact=traits.counted)]
 
 
@@ -75,10 +73,11 @@ def _classes(labels: np.ndarray, allowed: float, demands: Demands) -> list[str]:
     named = ", ".join(f"{kinds[i]} ({counts[i]})" for i in rare[:_NAMED])
     more = f" and {len(rare) - _NAMED} more" if len(rare) > _NAMED else ""
     remedy = "no number of samples can show it" if needed is None else f"each needs {least}"
-    return [
+    told = (
         f"a loss of recall of at most {allowed:g} in each class at {demands.confidence:.0%} "
-        f"confidence: too few samples of class {named}{more}; {remedy}"
-    ]
+        f"confidence: there are too few samples of class {named}{more}, {remedy}"
+    )
+    return [told]
 
 
 def _sentence(what: str, n: int, samples: int | None, demands: Demands, *, exact: bool) -> str:

@@ -5,9 +5,9 @@ sample in a hundred is seldom seen in a few hundred samples, and then neither th
 of it: simulated, an upper bound of 95 % held only 80 to 93 times in a hundred. So the bound is
 taken as Wilson and Tango take theirs, with the variance of the mean that is being tested: a loss of
 d above the mean that was seen is a share d / h of samples that each lose h, and adds h d to the
-variance. The root of
+variance. With r = h z^2 / (n + z^2), the root of d^2 = t^2 s^2 / n + d r is
 
-    d^2 = t^2 s^2 / n + d r,   r = h z^2 / (n + z^2),   is   d = r / 2 + sqrt(t^2 s^2 / n + r^2 / 4),
+    d = r / 2 + sqrt(t^2 s^2 / n + r^2 / 4),
 
 where r is the metric's `unseen` loss: the bound when all samples agree. For 0 and 1, h = 1 and this
 is Wilson's bound but for terms of 1 / n^2.

@@ -42,8 +42,9 @@ class ClassVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The outcome. `drop` is the loss: original minus candidate, or minus that where smaller is
-    better; less is better.
+    """The outcome: values of the original and the candidate, and the loss between them.
+
+    `drop` is original minus candidate, and the other way round where smaller is better.
     """
 
     n: int

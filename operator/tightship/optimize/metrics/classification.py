@@ -11,7 +11,6 @@ from tightship.optimize.metrics.base import (
     Judged,
     Traits,
     Truth,
-
     of_scores,
     shapes,
     unfit,

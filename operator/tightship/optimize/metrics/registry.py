@@ -28,9 +28,7 @@ def check(metric: Metric, truth: Truth) -> Truth:
     return DEFINITIONS[metric].check(truth)
 
 
-def judge(
-    metric: str | None, truth: Truth | None, reference: Outputs, outputs: Outputs
-) -> Judged:
+def judge(metric: str | None, truth: Truth | None, reference: Outputs, outputs: Outputs) -> Judged:
     """What the metric, or without one the agreement with the reference, finds in answers.
 
     Raises:

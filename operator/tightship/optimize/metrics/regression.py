@@ -39,13 +39,14 @@ def check(truth: Truth) -> Truth:
         raise invalid("evaluation", "have labels that are not finite; leave these samples out.")
     if len(values) and not np.ptp(values, axis=0).any():
         raise invalid(
-            "evaluation", "have labels that are all the same, so that nothing can be judged by them."
+            "evaluation",
+            "have labels that are all the same, so that they can judge nothing.",
         )
     return replace(truth, labels=values)
 
 
 def errors(outputs: Outputs, labels: np.ndarray, metric: Metric) -> np.ndarray:
-    """answer - label, [n, values]; 1e30 where an answer is not finite.
+    """Answer minus label, [n, values]; 1e30 where an answer is not finite.
 
     Raises:
         RefusalError: no output has as many numbers for each sample as the labels.

@@ -155,20 +155,23 @@ def wer(outputs: Outputs, truth: Truth) -> Judged:
 
 
 def _rate(answers: Sequence[Sequence[object]], references: Sequence[Sequence[object]]) -> Judged:
-    """Edits over length.
+    pairs = zip(answers, references, strict=True)
+    edits = np.array([distance(reference, answer) for answer, reference in pairs], np.float64)
+    return rate(edits, np.array([len(reference) for reference in references], np.float64))
+
+
+def rate(edits: np.ndarray, lengths: np.ndarray) -> Judged:
+    """Edits over lengths, each of all samples together.
 
     Not a mean of samples but a ratio of two: its influence is (edits - rate * length) / mean
     length (W. G. Cochran, Sampling Techniques, 3rd edition, 1977, section 2.11). A lost sample
     costs its whole length.
     """
-    pairs = zip(answers, references, strict=True)
-    edits = np.array([distance(reference, answer) for answer, reference in pairs], np.float64)
-    lengths = np.array([len(reference) for reference in references], np.float64)
     if not lengths.any():
         return Judged(value=float("nan"), parts=edits, unseen=linear(1.0))
-    rate, mean = float(edits.sum() / lengths.sum()), float(lengths.mean())
-    parts = rate + (edits - rate * lengths) / mean
-    return Judged(value=rate, parts=parts, unseen=linear(size_biased(lengths) / mean))
+    value, mean = float(edits.sum() / lengths.sum()), float(lengths.mean())
+    parts = value + (edits - value * lengths) / mean
+    return Judged(value=value, parts=parts, unseen=linear(size_biased(lengths) / mean))
 
 
 DEFINITIONS = {
