@@ -11,6 +11,7 @@ _SAMPLES = 40
 _RNG = np.random.default_rng(0)
 INPUT = _RNG.standard_normal((_SAMPLES, 8)).astype(np.float32)
 LABELS = _RNG.integers(0, 4, _SAMPLES)
+TEXTS = np.array(["text"] * _SAMPLES)
 
 
 @dataclass(frozen=True)
@@ -74,5 +75,30 @@ CASES = (
     Case("mrr-outside", "index of", lambda: npz(x=INPUT, labels=LABELS + _SAMPLES), metric="mrr"),
     Case(
         "mrr-no-query", "index of", lambda: npz(x=INPUT, labels=np.full(_SAMPLES, -1)), metric="mrr"
+    ),
+    Case("auc-one-class", "two classes", lambda: npz(x=INPUT, labels=LABELS * 0), metric="auc"),
+    Case("f1-text", "whole number", lambda: npz(x=INPUT, labels=TEXTS), metric="f1"),
+    Case("cer-numbers", "fixed-width text", lambda: npz(x=INPUT, labels=LABELS), metric="cer"),
+    Case(
+        "cer-charset-of-numbers",
+        "hold a charset",
+        lambda: npz(x=INPUT, labels=TEXTS, charset=LABELS),
+        metric="cer",
+    ),
+    Case(
+        "wer-no-blank",
+        "exactly one, the blank",
+        lambda: npz(x=INPUT, labels=TEXTS, charset=TEXTS[:4]),
+        metric="wer",
+    ),
+    Case("mae-text", "the right number", lambda: npz(x=INPUT, labels=TEXTS), metric="mae"),
+    Case(
+        "rmse-nan",
+        "not finite",
+        lambda: npz(x=INPUT, labels=np.full(_SAMPLES, np.nan)),
+        metric="rmse",
+    ),
+    Case(
+        "cosine-classes", "reference vector", lambda: npz(x=INPUT, labels=LABELS), metric="cosine"
     ),
 )

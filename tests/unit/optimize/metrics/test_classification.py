@@ -111,9 +111,7 @@ def test_f1_is_that_of_scikit_learn() -> None:
     for _ in range(20):
         labels, classes = rng.integers(0, 5, (2, 60))
         kinds = np.unique(labels)
-        expected = metrics.f1_score(
-            labels, classes, labels=kinds, average="macro", zero_division=0
-        )
+        expected = metrics.f1_score(labels, classes, labels=kinds, average="macro", zero_division=0)
         assert f1(labels.tolist(), classes.tolist()).value == pytest.approx(expected)
         binary = metrics.f1_score(labels == 2, classes == 2, zero_division=0)
         assert f1(labels.tolist(), classes.tolist(), 2).value == pytest.approx(binary)
@@ -145,7 +143,10 @@ def test_outputs_that_fit_no_metric_are_refused() -> None:
     images = {"y": np.zeros((3, 4, 4, 4), np.float32)}
     texts = np.array(["a", "b", "c"])
     truths = {Metric.CER: texts, Metric.WER: texts, Metric.COSINE: np.ones((3, 2))}
-    truths |= {Metric.MAE: np.arange(3.0)[:, np.newaxis], Metric.RMSE: np.arange(3.0)[:, np.newaxis]}
+    truths |= {
+        Metric.MAE: np.arange(3.0)[:, np.newaxis],
+        Metric.RMSE: np.arange(3.0)[:, np.newaxis],
+    }
     for kind in Metric:
         truth = Truth(labels=truths.get(kind, np.array([0, 1, 1])))
         with pytest.raises(RefusalError, match="cannot be judged by " + kind.value):
