@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
-from tightship.optimize import machine, proof, serving
 from tightship.optimize import intake as taking
+from tightship.optimize import machine, proof, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.folders import Folders

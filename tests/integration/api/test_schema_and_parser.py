@@ -76,6 +76,46 @@ def _agree(
         assert parse(spec) == parse(stored), "the schema's defaults are not those of the values"
 
 
+def _gated(gate: Document, metric: Document | None) -> Document:
+    """A model with that gate, and evaluation data with that metric."""
+    spec = {**documents.MINIMAL_MODEL, "optimization": {"accuracyGate": gate}}
+    if metric is not None:
+        spec["data"] = {"evaluation": {"storageUri": "s3://b/k", "metric": metric}}
+    return spec
+
+
+GATES: list[tuple[Document, Document | None]] = [
+    (gate, metric)
+    for gate in (
+        {"maxDrop": "1"},
+        {"maxDrop": "1.5"},
+        {"maxDrop": "5", "worstValue": "999"},
+        {"maxDrop": "x"},
+        {"worstValue": "1.000001"},
+        {"worstValue": "0"},
+        {"worstValue": None, "maxClassDrop": "0"},
+        {"maxClassDrop": "1"},
+        {"maxClassDrop": "1.1"},
+    )
+    for metric in (
+        None,
+        {},
+        {"name": "f1", "positiveClass": 0},
+        {"name": "auc", "positiveClass": 0},
+        {"name": "rmse"},
+        {"name": "mae", "positiveClass": None},
+        {"name": "wer"},
+    )
+]
+
+
+@pytest.mark.parametrize("gate", GATES, ids=str)
+def test_what_a_gate_may_ask_of_a_metric(
+    admission: Admission, gate: tuple[Document, Document | None]
+) -> None:
+    _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, _gated(*gate), parse_model)
+
+
 @_CASES
 @given(spec=documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL))
 @example(spec=documents.MINIMAL_MODEL)

@@ -140,7 +140,7 @@ def loss_bounds(
     n, loss = len(before.parts), traits.loss(before.value, after.value)
     if n < SAMPLES_MIN or math.isnan(loss):
         return -math.inf, math.inf
-    if traits.larger_is_better and _binary(before.parts) and _binary(after.parts):
+    if traits.share:
         return tango.bounds(before.parts, after.parts, confidence)
     sign = 1.0 if traits.larger_is_better else -1.0
     unseen = before.unseen(n, z_of(confidence))
@@ -152,7 +152,7 @@ def value_bounds(traits: Traits, judged: Judged, confidence: float) -> tuple[flo
     n = len(judged.parts)
     if n < SAMPLES_MIN or math.isnan(judged.value):
         low, high = -math.inf, math.inf
-    elif _binary(judged.parts):
+    elif traits.share:
         low, high = tango.wilson(judged.value, n, confidence)
     else:
         unseen = judged.unseen(n, z_of(confidence))
@@ -163,10 +163,6 @@ def value_bounds(traits: Traits, judged: Judged, confidence: float) -> tuple[flo
 def z_of(confidence: float) -> float:
     """Quantile of the normal distribution."""
     return NormalDist().inv_cdf(confidence)
-
-
-def _binary(parts: np.ndarray) -> bool:
-    return bool(np.isin(parts, (0.0, 1.0)).all())
 
 
 def _classes(

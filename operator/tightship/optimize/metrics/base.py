@@ -38,7 +38,7 @@ class Traits:
     unit: str
     larger_is_better: bool = True
     best: float  # the value of a model that is always right
-    mean: bool  # of the scores of single samples
+    share: bool = False  # of samples: each is 0 or 1
     counted: bool = True  # whether the samples needed depend on nothing but the gate
 
     @property

@@ -165,12 +165,12 @@ def _f1(hits: np.ndarray, both: np.ndarray) -> np.ndarray:
 
 DEFINITIONS = {
     Metric.ACCURACY: Definition(
-        traits=Traits(name="accuracy", unit="share of samples", best=1.0, mean=True),
+        traits=Traits(name="accuracy", unit="share of samples", best=1.0, share=True),
         check=check,
         judge=accuracy,
     ),
     Metric.F1: Definition(
-        traits=Traits(name="f1", unit="F1", best=1.0, mean=False, counted=False),
+        traits=Traits(name="f1", unit="F1", best=1.0, counted=False),
         check=check_f1,
         judge=f1,
     ),

@@ -25,7 +25,7 @@ COSINE_MIN = 0.99  # below it a sample does not agree: the fidelity of int8 that
 _MATRIX = 2
 _UNIT = 1e-3
 
-AGREEMENT_TRAITS = Traits(name=AGREEMENT, unit="share of samples", best=1.0, mean=True)
+AGREEMENT_TRAITS = Traits(name=AGREEMENT, unit="share of samples", best=1.0, share=True)
 
 
 def check(truth: Truth) -> Truth:
@@ -136,7 +136,7 @@ def describe(contract: Contract, outputs: Outputs) -> Sequence[str]:
 
 DEFINITIONS = {
     Metric.COSINE: Definition(
-        traits=Traits(name="cosine", unit="cosine", best=1.0, mean=True),
+        traits=Traits(name="cosine", unit="cosine", best=1.0),
         check=check,
         judge=cosine,
     ),

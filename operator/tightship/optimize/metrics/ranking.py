@@ -201,14 +201,12 @@ def _reciprocal_ranks(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 DEFINITIONS = {
     Metric.AUC: Definition(
-        traits=Traits(
-            name="auc", unit="area under the ROC curve", best=1.0, mean=False, counted=False
-        ),
+        traits=Traits(name="auc", unit="area under the ROC curve", best=1.0, counted=False),
         check=check_auc,
         judge=auc,
     ),
     Metric.MRR: Definition(
-        traits=Traits(name="mrr", unit="reciprocal rank", best=1.0, mean=True),
+        traits=Traits(name="mrr", unit="reciprocal rank", best=1.0),
         check=check_mrr,
         judge=mrr,
     ),

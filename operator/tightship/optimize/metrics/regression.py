@@ -94,16 +94,12 @@ def rmse(outputs: Outputs, truth: Truth) -> Judged:
 _UNIT = "unit of the labels"
 DEFINITIONS = {
     Metric.MAE: Definition(
-        traits=Traits(
-            name="mae", unit=_UNIT, larger_is_better=False, best=0.0, mean=True, counted=False
-        ),
+        traits=Traits(name="mae", unit=_UNIT, larger_is_better=False, best=0.0, counted=False),
         check=check,
         judge=mae,
     ),
     Metric.RMSE: Definition(
-        traits=Traits(
-            name="rmse", unit=_UNIT, larger_is_better=False, best=0.0, mean=False, counted=False
-        ),
+        traits=Traits(name="rmse", unit=_UNIT, larger_is_better=False, best=0.0, counted=False),
         check=check,
         judge=rmse,
     ),

@@ -59,16 +59,17 @@ def _cases() -> Iterator[tuple[str, str, Judged]]:
         labels = _two_classes(rare)
         truth, shown = Truth(labels=labels), f"two classes, the rarer {rare:.0%} of the samples"
         yield "f1", shown, registry.judge("f1", truth, {}, {"y": labels})
-        answers = {"y": labels[:, np.newaxis].astype(np.float32)}
-        yield "auc", shown, registry.judge("auc", truth, {}, answers)
+        scores = labels[:, np.newaxis].astype(np.float32)
+        yield "auc", shown, registry.judge("auc", truth, {}, {"y": scores})
     lengths = np.random.default_rng(0).integers(3, 40, 10_000).astype(float)
     yield "cer", "references of 3 to 39 characters", text.rate(0 * lengths, lengths)
     spread = np.random.default_rng(0).standard_normal((10_000, 1))
     for metric in ("mae", "rmse"):
         for error in (0.1, 0.5):
             shown = f"normal labels of deviation 1, errors of deviation {error:g}"
-            answers = {"y": spread + error * np.random.default_rng(1).standard_normal((10_000, 1))}
-            yield metric, shown, registry.judge(metric, Truth(labels=spread), {}, answers)
+            answers = spread + error * np.random.default_rng(1).standard_normal(spread.shape)
+            truth = Truth(labels=spread)
+            yield metric, shown, registry.judge(metric, truth, {}, {"y": answers})
 
 
 def _estimated() -> Iterator[Sequence[object]]:
@@ -80,18 +81,31 @@ def _estimated() -> Iterator[Sequence[object]]:
         yield f"`{metric}`", shown, *(int(float(f"{n:.2g}")) if n else "never" for n in found)
 
 
+_BEST = """Least number of samples for `accuracy`, `agreement`, `mrr` and `cosine`, when not one of
+them changes:
+
+"""
+_LOST = """
+For `accuracy` at 95 %, when a share of the samples is lost and half as many are won, so that the
+true drop is half of the share (two digits):
+
+"""
+_OTHERS = """
+At best and at 95 %, for metrics where it depends on the data (two digits):
+
+"""
+
+
 def tables() -> str:
     """The part of the page between the marks."""
     drops = [f"maxDrop {drop}" for drop in _DROPS[:4]]
     return "".join(
         [
-            "Least number of samples for `accuracy`, `agreement`, `mrr` and `cosine`, when not one "
-            "of them changes:\n\n",
+            _BEST,
             _table(["maxDrop", *(f"{c:.0%} confidence" for c in _CONFIDENCES)], _at_best()),
-            "\nFor `accuracy` at 95 %, when a share of the samples is lost and half as many are "
-            "won, so that the true drop is half of the share (two digits):\n\n",
+            _LOST,
             _table(["maxDrop", *(f"{c:.1%} lost" for c in _CHANGED)], _with_changes()),
-            "\nAt best and at 95 %, for metrics where it depends on the data (two digits):\n\n",
+            _OTHERS,
             _table(["metric", "data", *drops], _estimated()),
         ]
     )

@@ -12,7 +12,7 @@ from tightship.optimize.gate import tango, verdict
 from tightship.optimize.gate.needs import joined, needs
 from tightship.optimize.gate.verdict import Demands, Verdict
 from tightship.optimize.metrics import registry
-from tightship.optimize.metrics.base import Judged, Truth, of_scores
+from tightship.optimize.metrics.base import Judged, Traits, Truth, of_scores
 
 ACCURACY, MAE, WER = (registry.traits(name) for name in ("accuracy", "mae", "wer"))
 
@@ -62,6 +62,17 @@ def test_ranks_are_judged_by_their_mean_and_spread() -> None:
     assert verdict.judge(traits, before, worse, lenient).passes
 
 
+@pytest.mark.parametrize("metric", ["f1", "auc"])
+def test_a_rare_class_is_not_taken_for_a_share_when_all_answers_are_right(metric: str) -> None:
+    labels = (np.arange(1000) < 20).astype(np.int64)
+    answers = labels if metric == "f1" else labels[:, np.newaxis].astype(np.float32)
+    same = registry.judge(metric, Truth(labels=labels), {}, {"y": answers})
+    demands = Demands(max_drop=0.01, confidence=0.95, worst_value=0.99)
+    found = verdict.judge(registry.traits(metric), same, same, demands)
+    assert found.failed == ("maxDrop", "worstValue")
+    assert found.upper > 5 * tango.resolution(1000, 0.95)
+
+
 def _errors(scale: float) -> Judged:
     return of_scores(scale * np.tile([0.1, 0.2, 0.3, 0.4], 250), lost=1.0)
 
@@ -101,7 +112,7 @@ WORST = [
     ids=[case[0] for case in WORST],
 )
 def test_the_worst_value_binds_in_both_directions(
-    traits: verdict.Traits, judged: Judged, worst: float, *, passes: bool, hopeless: bool
+    traits: Traits, judged: Judged, worst: float, *, passes: bool, hopeless: bool
 ) -> None:
     demands = Demands(max_drop=1.0, confidence=0.95, worst_value=worst)
     found = verdict.judge(traits, judged, judged, demands)
@@ -169,7 +180,7 @@ def test_more_harm_never_helps(wrong: int, more: int, allowed: float, confidence
     assert less.passes or not worse.passes
 
 
-def _told(found: Verdict, demands: Demands, traits: verdict.Traits = ACCURACY) -> str:
+def _told(found: Verdict, demands: Demands, traits: Traits = ACCURACY) -> str:
     return verdict.explained(traits, found, demands)
 
 
