@@ -17,21 +17,6 @@ from tightship.triton.profile import Profile
 ORIGINAL = "original"
 NO_TECHNIQUE = "None"
 _REASON_MAX = 900
-_SHARES = "Tango score bound on the paired drop (Tango 1998)"
-_MEANS = "Student's bound on the mean paired loss, widened by what n samples could not show"
-_OTHERS = "the same bound on paired influences; "
-_METHODS = {
-    "accuracy": _SHARES,
-    "agreement": _SHARES,
-    "mrr": _MEANS,
-    "cosine": _MEANS,
-    "mae": _MEANS,
-    "rmse": _OTHERS + "delta method",
-    "cer": _OTHERS + "ratio of sums (Cochran 1977)",
-    "wer": _OTHERS + "ratio of sums (Cochran 1977)",
-    "f1": _OTHERS + "delta method (Takahashi 2022)",
-    "auc": _OTHERS + "structural components (DeLong 1988)",
-}
 _BACKEND_BYTES = 70 * 2**20  # of one instance without its model, where memory cannot be seen
 
 
@@ -102,11 +87,12 @@ def _gate(conversion: Conversion) -> dict[str, Any]:
         "positiveClass": request.positive_class,
         "unit": traits.unit,
         "direction": traits.direction,
+        "range": [traits.low, traits.high],
         "maxDrop": request.max_drop,
         "worstValue": request.worst_value,
         "maxClassDrop": request.max_class_drop,
         "confidence": request.confidence,
-        "method": _METHODS[traits.name],
+        "method": traits.method,
         "samples": conversion.baseline.get("samples"),
         "resolution": needs.get("resolution"),
         "samplesNeeded": needs.get("samples"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tightship.optimize.gate import score, tango
-from tightship.optimize.metrics.base import Judged, Traits
+from tightship.optimize.metrics.base import Judged, Kind, Traits
 
 SAMPLES_MIN = 6  # below it nothing is claimed, and Student's expansion does not hold
 
@@ -140,7 +140,7 @@ def loss_bounds(
     n, loss = len(before.parts), traits.loss(before.value, after.value)
     if n < SAMPLES_MIN or math.isnan(loss):
         return -math.inf, math.inf
-    if traits.share:
+    if traits.kind is Kind.SHARE:
         return tango.bounds(before.parts, after.parts, confidence)
     sign = 1.0 if traits.larger_is_better else -1.0
     unseen = before.unseen(n, z_of(confidence))
@@ -152,7 +152,7 @@ def value_bounds(traits: Traits, judged: Judged, confidence: float) -> tuple[flo
     n = len(judged.parts)
     if n < SAMPLES_MIN or math.isnan(judged.value):
         low, high = -math.inf, math.inf
-    elif traits.share:
+    elif traits.kind is Kind.SHARE:
         low, high = tango.wilson(judged.value, n, confidence)
     else:
         unseen = judged.unseen(n, z_of(confidence))

@@ -10,6 +10,7 @@ Statistical Association 69:383-393, 1974). So one paired test serves all metrics
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -30,16 +31,36 @@ is what the metric would lose if these went wrong in the worst way that the metr
 """
 
 
+class Kind(StrEnum):
+    """How a metric comes from samples, which decides its test; the values are told in reports."""
+
+    SHARE = "Tango score bound on the paired drop (Tango 1998)"
+    MEAN = "Student's bound on the mean paired loss, widened by what n samples could not show"
+    INFLUENCE = "Student's bound on paired influences, widened by what n samples could not show"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
     """What kind of number a metric is."""
 
     name: str
     unit: str
+    kind: Kind
     larger_is_better: bool = True
-    best: float  # the value of a model that is always right
-    share: bool = False  # of samples: each is 0 or 1
+    low: float = 0.0  # its values are from low to high, which may be infinite
+    high: float = 1.0
+    source: str = ""  # of the influence
     counted: bool = True  # whether the samples needed depend on nothing but the gate
+
+    @property
+    def best(self) -> float:
+        """The value of a model that is always right."""
+        return self.high if self.larger_is_better else self.low
+
+    @property
+    def method(self) -> str:
+        """The test, in words."""
+        return f"{self.kind.value}; {self.source}" if self.source else self.kind.value
 
     @property
     def direction(self) -> str:

@@ -9,6 +9,7 @@ from tightship.optimize.data import invalid
 from tightship.optimize.metrics.base import (
     Definition,
     Judged,
+    Kind,
     Traits,
     Truth,
     of_scores,
@@ -165,12 +166,18 @@ def _f1(hits: np.ndarray, both: np.ndarray) -> np.ndarray:
 
 DEFINITIONS = {
     Metric.ACCURACY: Definition(
-        traits=Traits(name="accuracy", unit="share of samples", best=1.0, share=True),
+        traits=Traits(name="accuracy", unit="share of samples", kind=Kind.SHARE),
         check=check,
         judge=accuracy,
     ),
     Metric.F1: Definition(
-        traits=Traits(name="f1", unit="F1", best=1.0, counted=False),
+        traits=Traits(
+            name="f1",
+            unit="F1",
+            kind=Kind.INFLUENCE,
+            source="delta method (Takahashi 2022)",
+            counted=False,
+        ),
         check=check_f1,
         judge=f1,
     ),

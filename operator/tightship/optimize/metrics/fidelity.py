@@ -12,6 +12,7 @@ from tightship.optimize.metrics.base import (
     AGREEMENT,
     Definition,
     Judged,
+    Kind,
     Traits,
     Truth,
     of_scores,
@@ -25,7 +26,7 @@ COSINE_MIN = 0.99  # below it a sample does not agree: the fidelity of int8 that
 _MATRIX = 2
 _UNIT = 1e-3
 
-AGREEMENT_TRAITS = Traits(name=AGREEMENT, unit="share of samples", best=1.0, share=True)
+AGREEMENT_TRAITS = Traits(name=AGREEMENT, unit="share of samples", kind=Kind.SHARE)
 
 
 def check(truth: Truth) -> Truth:
@@ -136,7 +137,7 @@ def describe(contract: Contract, outputs: Outputs) -> Sequence[str]:
 
 DEFINITIONS = {
     Metric.COSINE: Definition(
-        traits=Traits(name="cosine", unit="cosine", best=1.0),
+        traits=Traits(name="cosine", unit="cosine", kind=Kind.MEAN, low=-1.0),
         check=check,
         judge=cosine,
     ),

@@ -10,6 +10,7 @@ from tightship.optimize.data import invalid
 from tightship.optimize.metrics.base import (
     Definition,
     Judged,
+    Kind,
     Traits,
     Truth,
     first_matrix,
@@ -201,12 +202,18 @@ def _reciprocal_ranks(vectors: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 DEFINITIONS = {
     Metric.AUC: Definition(
-        traits=Traits(name="auc", unit="area under the ROC curve", best=1.0, counted=False),
+        traits=Traits(
+            name="auc",
+            unit="area under the ROC curve",
+            kind=Kind.INFLUENCE,
+            source="structural components (DeLong 1988)",
+            counted=False,
+        ),
         check=check_auc,
         judge=auc,
     ),
     Metric.MRR: Definition(
-        traits=Traits(name="mrr", unit="reciprocal rank", best=1.0),
+        traits=Traits(name="mrr", unit="reciprocal rank", kind=Kind.MEAN),
         check=check_mrr,
         judge=mrr,
     ),

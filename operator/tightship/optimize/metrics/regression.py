@@ -11,6 +11,7 @@ from tightship.optimize.metrics.base import (
     LOST_ERROR,
     Definition,
     Judged,
+    Kind,
     Traits,
     Truth,
     of_scores,
@@ -94,12 +95,27 @@ def rmse(outputs: Outputs, truth: Truth) -> Judged:
 _UNIT = "unit of the labels"
 DEFINITIONS = {
     Metric.MAE: Definition(
-        traits=Traits(name="mae", unit=_UNIT, larger_is_better=False, best=0.0, counted=False),
+        traits=Traits(
+            name="mae",
+            unit=_UNIT,
+            kind=Kind.MEAN,
+            high=math.inf,
+            larger_is_better=False,
+            counted=False,
+        ),
         check=check,
         judge=mae,
     ),
     Metric.RMSE: Definition(
-        traits=Traits(name="rmse", unit=_UNIT, larger_is_better=False, best=0.0, counted=False),
+        traits=Traits(
+            name="rmse",
+            unit=_UNIT,
+            kind=Kind.INFLUENCE,
+            high=math.inf,
+            source="delta method",
+            larger_is_better=False,
+            counted=False,
+        ),
         check=check,
         judge=rmse,
     ),

@@ -5,6 +5,7 @@ How answers become text: an output of text is the text; otherwise the first outp
 class of each step, repetitions merged, blanks removed) with the `charset` of the evaluation file.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,7 @@ from tightship.optimize.data import invalid
 from tightship.optimize.metrics.base import (
     Definition,
     Judged,
+    Kind,
     Traits,
     Truth,
     linear,
@@ -168,7 +170,7 @@ def rate(edits: np.ndarray, lengths: np.ndarray) -> Judged:
     costs its whole length.
     """
     if not lengths.any():
-        return Judged(value=float("nan"), parts=edits, unseen=linear(1.0))
+        return Judged(value=math.nan, parts=edits, unseen=linear(1.0))
     value, mean = float(edits.sum() / lengths.sum()), float(lengths.mean())
     parts = value + (edits - value * lengths) / mean
     return Judged(value=value, parts=parts, unseen=linear(size_biased(lengths) / mean))
@@ -179,8 +181,10 @@ DEFINITIONS = {
         traits=Traits(
             name="cer",
             unit="edits per character",
+            kind=Kind.INFLUENCE,
+            high=math.inf,
+            source="ratio of sums (Cochran 1977)",
             larger_is_better=False,
-            best=0.0,
             counted=False,
         ),
         check=check,
@@ -190,8 +194,10 @@ DEFINITIONS = {
         traits=Traits(
             name="wer",
             unit="edits per word",
+            kind=Kind.INFLUENCE,
+            high=math.inf,
+            source="ratio of sums (Cochran 1977)",
             larger_is_better=False,
-            best=0.0,
             counted=False,
         ),
         check=check_words,
