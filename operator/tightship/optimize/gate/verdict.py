@@ -80,20 +80,13 @@ def judge(
     `labels` are the classes of the samples, for the demand on each class.
     """
     lower, upper = loss_bounds(traits, before, after, demands.confidence)
-    failed = ["maxDrop"] if not upper <= demands.max_drop else []
-    hopeless = lower > demands.max_drop
-    worst = None
-    if demands.worst_value is not None:
-        hopeful, worst = value_bounds(traits, after, demands.confidence)
-        hopeless |= traits.loss(demands.worst_value, hopeful) > 0
-        if not traits.loss(demands.worst_value, worst) <= 0:
-            failed.append("worstValue")
-    worst_class = None
-    if demands.max_class_drop is not None and labels is not None:
-        worst_class, shown = _classes(before, after, labels, demands)
-        hopeless |= shown
-        if worst_class is None or worst_class.upper > demands.max_class_drop:
-            failed.append("maxClassDrop")
+    worst, worst_fails, worst_hopeless = _own_value(traits, after, demands)
+    worst_class, class_fails, class_hopeless = _classes(before, after, labels, demands)
+    tests = {
+        "maxDrop": not upper <= demands.max_drop,
+        "worstValue": worst_fails,
+        "maxClassDrop": class_fails,
+    }
     return Verdict(
         n=len(before.parts),
         before=before.value,
@@ -103,9 +96,18 @@ def judge(
         upper=upper,
         worst=worst,
         worst_class=worst_class,
-        failed=tuple(failed),
-        hopeless=hopeless,
+        failed=tuple(name for name, fails in tests.items() if fails),
+        hopeless=lower > demands.max_drop or worst_hopeless or class_hopeless,
     )
+
+
+def _own_value(traits: Traits, after: Judged, demands: Demands) -> tuple[float | None, bool, bool]:
+    """(the worst that the value may be, whether that is too bad, whether even the best is)."""
+    if demands.worst_value is None:
+        return None, False, False
+    best, worst = value_bounds(traits, after, demands.confidence)
+    fails = not traits.loss(demands.worst_value, worst) <= 0
+    return worst, fails, traits.loss(demands.worst_value, best) > 0
 
 
 def explained(traits: Traits, verdict: Verdict, demands: Demands) -> str:
@@ -166,23 +168,33 @@ def z_of(confidence: float) -> float:
 
 
 def _classes(
-    before: Judged, after: Judged, labels: np.ndarray, demands: Demands
-) -> tuple[ClassVerdict | None, bool]:
-    """(the class with the greatest upper bound, whether some class has lost too much for sure)."""
-    if before.right is None or after.right is None or demands.max_class_drop is None:
-        return None, False
-    worst, shown = None, False
-    for label in np.unique(labels).tolist():
-        rows = labels == label
-        first, second = before.right[rows].astype(float), after.right[rows].astype(float)
-        lower, upper = tango.bounds(first, second, demands.confidence)
-        shown |= lower > demands.max_class_drop
-        if worst is None or upper > worst.upper:
-            worst = ClassVerdict(
-                label=label,
-                n=len(first),
-                before=float(first.mean()),
-                after=float(second.mean()),
-                upper=upper,
-            )
-    return worst, shown
+    before: Judged, after: Judged, labels: np.ndarray | None, demands: Demands
+) -> tuple[ClassVerdict | None, bool, bool]:
+    """(class with the greatest bound, whether that is too much, whether some loss is for sure)."""
+    allowed = demands.max_class_drop
+    if allowed is None or labels is None:
+        return None, False, False
+    if before.right is None or after.right is None:
+        return None, True, False
+    found = [
+        _recall(label, before.right[labels == label], after.right[labels == label], demands)
+        for label in np.unique(labels).tolist()
+    ]
+    worst = max((each for each, _ in found), key=lambda each: each.upper)
+    return worst, worst.upper > allowed, any(lower > allowed for _, lower in found)
+
+
+def _recall(
+    label: int, before: np.ndarray, after: np.ndarray, demands: Demands
+) -> tuple[ClassVerdict, float]:
+    """The verdict on one class, and the lower bound of its loss."""
+    first, second = before.astype(np.float64), after.astype(np.float64)
+    lower, upper = tango.bounds(first, second, demands.confidence)
+    verdict = ClassVerdict(
+        label=label,
+        n=len(first),
+        before=float(first.mean()),
+        after=float(second.mean()),
+        upper=upper,
+    )
+    return verdict, lower
