@@ -180,6 +180,27 @@ def test_more_harm_never_helps(wrong: int, more: int, allowed: float, confidence
     assert less.passes or not worse.passes
 
 
+ANSWERS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=6, max_size=60)
+
+
+@given(
+    pairs=ANSWERS,
+    order=st.randoms(use_true_random=False),
+    name=st.sampled_from(["accuracy", "mrr"]),
+)
+def test_bounds_are_symmetric_and_do_not_depend_on_order(
+    pairs: list[tuple[bool, bool]], order: object, name: str
+) -> None:
+    def bounds(first: int) -> tuple[float, float]:
+        scores = [of_scores(np.array([float(pair[i]) for pair in pairs])) for i in (0, 1)]
+        return verdict.loss_bounds(registry.traits(name), scores[first], scores[1 - first], 0.95)
+
+    lower, upper = bounds(0)
+    assert bounds(1) == pytest.approx((-upper, -lower), abs=1e-9)
+    order.shuffle(pairs)  # type: ignore[attr-defined]
+    assert bounds(0) == pytest.approx((lower, upper), abs=1e-9)
+
+
 def _told(found: Verdict, demands: Demands, traits: Traits = ACCURACY) -> str:
     return verdict.explained(traits, found, demands)
 
