@@ -32,6 +32,10 @@ def _job(arguments: Sequence[str]) -> int | None:
     return _call("tightship.optimize.job", stage)
 
 
+def _report(arguments: Sequence[str]) -> int | None:
+    return _call("tightship.cli.report", arguments)
+
+
 def _validate(arguments: Sequence[str]) -> int | None:
     return _call("tightship.cli.validate", arguments)
 
@@ -50,6 +54,7 @@ COMMANDS: dict[str, tuple[Run, str]] = {
     "agent": (_agent, "run the agent beside a Triton server"),
     "job": (_job, "run one stage of a conversion Job, or a clean-up of the store"),
     "optimize": (_optimize, "optimize a model on this machine"),
+    "report": (_report, "show a report.json as HTML or as Markdown for a pull request"),
     "validate": (_validate, "check resources in YAML files"),
     "crds": (_crds, "write or delete the CRDs; the chart's hooks use it"),
     "version": (_version, "print the version"),

@@ -11,9 +11,11 @@ import numpy as np
 from tightship.api.artifact import MANIFEST, MANIFEST_SCHEMA, Summary
 from tightship.optimize import report
 from tightship.optimize.conversion import Conversion
+from tightship.report import document, page
 
 SUMMARY = "summary"
 REPORT = "report.json"
+PAGE = "report.html"
 
 
 def write(conversion: Conversion, folder: Path) -> Summary | None:
@@ -28,7 +30,9 @@ def write(conversion: Conversion, folder: Path) -> Summary | None:
     model = chosen.file if chosen and chosen.file else conversion.original
     shutil.copyfile(model, folder / "model" / "1" / "model.onnx")
     (folder / "model" / "config.pbtxt").write_text(conversion.config.text)
-    _write_json(folder / REPORT, report.report(conversion))
+    told = report.report(conversion)
+    _write_json(folder / REPORT, told)
+    (folder / PAGE).write_text(page.page(document.read(told)), encoding="utf-8")
     outcome = conversion.outcome
     if outcome is None:
         return None

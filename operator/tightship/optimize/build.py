@@ -6,14 +6,17 @@ from typing import Any
 
 import onnx
 
-from tightship.optimize import runtime, techniques
+from tightship.optimize import layers, runtime, techniques
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.techniques import Material
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry: {source, target, passes, contract, samples, batch} -> what was applied."""
+    """Child's entry: {source, target, passes, contract, samples, batch} -> what was applied.
+
+    A candidate that was built has `layers` too: see `optimize.layers`.
+    """
     material = Material(
         contract=Contract.from_json(payload["contract"]),
         calibration=Dataset.load(Path(payload["samples"])),
@@ -31,7 +34,7 @@ def task(payload: Mapping[str, Any]) -> dict[str, Any]:
         source = result
     onnx.checker.check_model(str(target))
     runtime.session(target, 1)
-    return total.to_json()
+    return {**total.to_json(), "layers": layers.table(target)}
 
 
 def _joined(first: techniques.Applied, second: techniques.Applied) -> techniques.Applied:

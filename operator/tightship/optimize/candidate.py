@@ -38,6 +38,7 @@ class Candidate:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     coverage: dict[str, float] = field(default_factory=dict)
+    layers: list[dict[str, Any]] = field(default_factory=list)  # as optimize.layers counts them
     simulation: str | None = None
     verdicts: dict[str, Any] = field(default_factory=dict)  # fidelity, gate, lookSpeedup
     timed: Timed | None = None
@@ -71,6 +72,7 @@ class Candidate:
             "seconds": round(self.seconds, 2),
             "notes": list(self.notes),
             "coverage": self.coverage,
+            "layers": self.layers,
             "fidelity": self.verdicts.get("fidelity"),
             "gate": self.verdicts.get("gate"),
             "lookSpeedup": self.look,

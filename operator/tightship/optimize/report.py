@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tightship.api.artifact import REPORT_SCHEMA, Summary
-from tightship.optimize import machine
+from tightship.optimize import machine, reproduce
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.conversion import Conversion, timings_json
 from tightship.optimize.timing import Latency
@@ -49,6 +49,7 @@ def report(conversion: Conversion) -> dict[str, Any]:
         "candidates": [candidate.to_json() for candidate in conversion.candidates],
         "selection": _selection(conversion),
         "triton": _triton(conversion),
+        "reproduce": {"command": reproduce.command(request)},
         "warnings": list(dict.fromkeys(conversion.warnings)),
         "seconds": conversion.seconds,
     }

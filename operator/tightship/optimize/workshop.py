@@ -162,6 +162,7 @@ class Workshop:
         if built["ineffective"]:
             candidate.refuse(Status.INEFFECTIVE, built["ineffective"])
             return
+        candidate.layers = built["layers"]
         candidate.file, candidate.bytes = target, target.stat().st_size
 
     def evaluate(self, candidate: Candidate) -> None:

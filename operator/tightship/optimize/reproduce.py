@@ -1,0 +1,61 @@
+"""The command that does a conversion's work again on any machine; stands in report.json.
+
+Addresses of the source and the data are left out: they may hold signatures. Digests in the report
+say which files MODEL, CALIBRATION and EVALUATION are.
+"""
+
+from tightship.api.job import DataRequest, JobRequest
+
+
+def command(request: JobRequest) -> list[str]:
+    """`tightship optimize` with everything that decides what is found."""
+    return [
+        *("tightship", "optimize", "MODEL", "--output", "OUTPUT"),
+        *("--format", request.source_format),
+        *_data("calibration", request.calibration, "--max-calibration-samples"),
+        *_data("evaluation", request.evaluation, "--max-samples"),
+        *_gate(request),
+        *_objective(request),
+        *_techniques(request),
+        *("--threads", str(request.threads)),
+    ]
+
+
+def _data(name: str, asked: DataRequest | None, limit: str) -> list[str]:
+    if asked is None:
+        return []
+    return [f"--{name}", f"{name.upper()}.npz", limit, str(asked.max_samples)]
+
+
+def _gate(request: JobRequest) -> list[str]:
+    found = ["--metric", request.metric] if request.metric else []
+    for option, value in (
+        ("--max-drop", request.max_drop),
+        ("--worst-value", request.worst_value),
+        ("--max-class-drop", request.max_class_drop),
+        ("--positive-class", request.positive_class),
+        ("--confidence", request.confidence),
+        ("--min-speedup", request.min_speedup),
+    ):
+        if value is not None:
+            found.append(f"{option}={value!r}")  # "=": a value may begin with a minus
+    return found
+
+
+def _objective(request: JobRequest) -> list[str]:
+    if request.slo_target is None:
+        return []
+    milliseconds = request.slo_target * 1e3
+    return [f"--slo-ms={milliseconds!r}", "--slo-percentile", str(request.slo_percentile)]
+
+
+def _techniques(request: JobRequest) -> list[str]:
+    switches = (
+        ("--no-quantize", request.quantize),
+        ("--no-half-precision", request.half_precision),
+        ("--no-prune", request.prune),
+    )
+    return [
+        *(switch for switch, wanted in switches if not wanted),
+        f"--sparsity={request.prune_sparsity!r}",
+    ]

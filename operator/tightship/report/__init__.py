@@ -1,0 +1,1 @@
+"""Readers' forms of report.json: one HTML page, and a few lines of Markdown for a pull request."""
