@@ -200,5 +200,6 @@ def legend() -> Markup:
     return joined(
         "Square: the original. Diamond: what is served. Filled circle: passed, and another one is "
         "better. Hollow circle: refused. Vertical strokes are confidence bounds; a candidate is "
-        "inside the gate when its upper bound is. The dashed curve is the Pareto front."
+        "inside the gate when its upper bound is. The dashed curve is the Pareto front. Speed-ups "
+        "are of the last stage that a candidate reached: a quick look, the runtime, or Triton."
     )

@@ -46,12 +46,16 @@ def test_with_triton_a_whole_artifact_is_written(
 
     assert cli.main([str(model), *place, *where]) == 0
 
-    assert json.loads(capsys.readouterr().out)["selection"]["proven"] is True
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == json.loads((output / "report.json").read_text())
+    assert json.loads(shown.out)["selection"]["proven"] is True
+    assert "prove in Triton ..." in shown.err.splitlines()
     assert {p.name for p in output.iterdir()} == {
         "golden.npz",
         "manifest.json",
         "model",
         "profile.json",
+        "report.html",
         "report.json",
     }
 

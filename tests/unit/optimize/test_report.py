@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support.cache import REPOSITORY
 
-from tightship.optimize import cli, conversion, report, serving
+from tightship.optimize import artifact, cli, conversion, report, serving
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.conversion import Conversion
@@ -20,6 +20,7 @@ from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.intake import Intake
 from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Truth
+from tightship.report import document, page
 
 SCHEMA = json.loads((REPOSITORY / "docs" / "reference" / "report.schema.json").read_text())
 CONTRACT = Contract(
@@ -106,6 +107,16 @@ def test_the_report_has_the_published_form(name: str, tmp_path: Path) -> None:
     jsonschema.validate(found, SCHEMA)
     assert found["gate"]["direction"] == direction
     assert found["candidates"][0]["gate"]["failed"] == failed
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_the_page_lies_beside_the_report(name: str, tmp_path: Path) -> None:
+    found = made(tmp_path, *ASKED[name][0])
+    assert artifact.write(found, tmp_path / "out") is None
+    told = json.loads((tmp_path / "out" / "report.json").read_text())
+    shown = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert shown == page.page(document.read(told))
+    assert found.metric.name in shown
 
 
 @pytest.mark.parametrize(("metric", "word"), [("accuracy", "drop"), ("rmse", "rise")])
