@@ -49,7 +49,7 @@ def test_weights_behind_conversions_count_as_they_are_stored(tmp_path: Path) -> 
         tmp_path,
         nodes,
         q=np.zeros((4, 3), np.int8),
-        scale=np.float32(1),
+        scale=np.array(1, np.float32),
         h16=np.zeros((4, 2), np.float16),
     )
     assert layers.table(file) == [

@@ -10,7 +10,7 @@ from hypothesis import given, strategies
 from tests.support.cache import REPOSITORY
 from tests.unit.report.documents import stored
 
-from tightship.report import document, markdown, page
+from tightship.report import document, figures, markdown, page
 from tightship.report.reader import ReportError
 
 VALUES = strategies.one_of(
@@ -44,11 +44,13 @@ def test_a_current_report_has_the_published_form() -> None:
 
 def test_what_was_measured_furthest_is_told() -> None:
     report = document.read(stored("magika"))
-    told = {entry.id: (entry.clock, entry.speedup) for entry in report.candidates}
-    assert told["static-int8"] == ("Triton", pytest.approx(1.7704, abs=1e-4))
-    assert told["fp16"] == ("runtime", pytest.approx(0.9826, abs=1e-4))
-    assert told["prune-50"] == ("quick look", pytest.approx(1.0086, abs=1e-4))
-    assert told["prune-50+static-int8"] == ("", None)
+    assert {entry.id: figures.speed(entry) for entry in report.candidates} == {
+        "dynamic-int8": "x1.04 (runtime)",
+        "static-int8": "x1.77 (Triton)",
+        "fp16": "x0.98 (runtime)",
+        "prune-50": "x1.01 (quick look)",
+        "prune-50+static-int8": figures.NONE,
+    }
     assert report.chosen is not None
     assert report.chosen.id == "static-int8"
 
