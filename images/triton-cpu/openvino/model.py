@@ -32,7 +32,7 @@ _TYPES = {
 _PRECISIONS = ("f32", "bf16", "f16")
 _HINTS = ("LATENCY", "THROUGHPUT", "CUMULATIVE_THROUGHPUT")
 _YES_ANYWAY = ("SKIP_OV_DYNAMIC_BATCHSIZE", "ENABLE_BATCH_PADDING")
-_UNSUPPORTED = ("CPU_EXTENSION_PATH", "RESHAPE_IO_LAYERS")
+_UNSUPPORTED = ("COMPILATION_NUM_THREADS", "CPU_EXTENSION_PATH", "RESHAPE_IO_LAYERS")
 # Layers that move or convert tensors: their precision is not one that results are computed in.
 _CARRIERS = frozenset({"Input", "Output", "Const", "Reorder", "Convert"})
 _SOURCE_LINE = re.compile(r"^(Exception from \S+|Check '.*' failed at \S+):$")
@@ -46,9 +46,7 @@ class TritonPythonModel(BatchedModel):
     def load(self, path: Path, config: Config) -> OpenVinoRuntime:
         """The compiled model, in the precision that the config asks for or not at all."""
         precision, properties = _precision(config), _properties(config)
-        core = ov.Core()
-        # A file that is mapped and then replaced in place would end the process.
-        core.set_property({"ENABLE_MMAP": False})
+        core = _core()
         try:
             model = core.read_model(path)
             _expect(config, model)
@@ -77,9 +75,8 @@ class OpenVinoRuntime:
         """The array itself; ValueError for a shape that the model does not take."""
         shape = self._shapes[self._inputs[name]]
         if not shape.compatible(ov.PartialShape(list(array.shape))):
-            raise ValueError(
-                f"input '{name}' has shape {list(array.shape)}, the model takes {shape}"
-            )
+            given = list(array.shape)
+            raise ValueError(f"input '{name}' has the shape {given}, the model takes {shape}")
         return array
 
     def run(self, wanted: list[str], feed: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -97,6 +94,13 @@ class OpenVinoRuntime:
         return [self._request.get_output_tensor(place).data.copy() for place in places]
 
 
+def _core() -> ov.Core:
+    core = ov.Core()
+    # A file that is mapped and then replaced in place would end the process.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
+
+
 def _properties(config: Config) -> dict[str, Any]:
     """OpenVINO's properties; one thread unless the config says more: servers share cores."""
     parameters = config.parameters
@@ -105,17 +109,14 @@ def _properties(config: Config) -> dict[str, Any]:
             raise pb.TritonModelException(f"parameter {name} is not supported by this backend")
     for name in _YES_ANYWAY:
         _word(config, name, "YES", ("YES", "NO"))
-    threads = config.number("INFERENCE_NUM_THREADS", 1)
-    compiling = {"COMPILATION_NUM_THREADS": config.number("COMPILATION_NUM_THREADS", 1)}
     streams = parameters.get("NUM_STREAMS")
     if streams is not None and streams.upper() not in ("AUTO", "NUMA"):
         streams = str(config.number("NUM_STREAMS", 1))
     return {
-        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_NUM_THREADS": config.number("INFERENCE_NUM_THREADS", 1),
         "PERFORMANCE_HINT": _word(config, "PERFORMANCE_HINT", "LATENCY", _HINTS),
         # Every process would choose the same cores, and the models of a server share them.
         "ENABLE_CPU_PINNING": False,
-        **(compiling if "COMPILATION_NUM_THREADS" in parameters else {}),
         **({"NUM_STREAMS": streams.upper()} if streams is not None else {}),
     }
 
