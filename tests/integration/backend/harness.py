@@ -83,9 +83,9 @@ def tensor(name: str, array: np.ndarray) -> InferInput:
     return made.set_data_from_numpy(array)
 
 
-def processes_of(name: str) -> list[Path]:
+def processes_of(triton: Triton, name: str) -> list[Path]:
     """The /proc folders of the model's instances."""
-    marker = f"/{name}/1/model.onnx".encode()
+    marker = f"{triton.repository}/{name}/1/model.onnx".encode()
     found = []
     for folder in Path("/proc").iterdir():
         with suppress(OSError):  # no process, or one that ends while its folder is read

@@ -92,7 +92,7 @@ def test_a_call_runs_on_as_many_threads_as_its_config_says(
         more = parameter("intra_op_thread_count", str(count))
         name = negation(triton, BACKEND, more=more)
         client.load_model(name)
-        (process,) = processes_of(name)
+        (process,) = processes_of(triton, name)
         return len(list((process / "task").iterdir()))
 
     assert threads(3) == threads(1) + 2

@@ -296,7 +296,7 @@ def test_a_call_runs_on_as_many_threads_as_its_config_says_on_any_core(
         client.load_model(name)
         infer(client, name, weights(8, 64))
 
-        (process,) = processes_of(name)
+        (process,) = processes_of(triton, name)
         cores = {cores_of(task) for task in (process / "task").iterdir()}
 
         assert f" {count} threads" in log_of(triton, name)
