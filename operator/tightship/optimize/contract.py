@@ -52,6 +52,10 @@ class Contract:
 
     A batched model answers each row of a batch as it answers the row alone; `max_batch` is the
     largest batch that was run. An unbatched one has max_batch 0 and takes exactly its own shapes.
+
+    Of the convolutions and matrix products with constant fp32 weights in the main graph: how many
+    there are (`weighted`), how many of them are depthwise convolutions, and the bytes that the
+    weights of the MatMul among them take.
     """
 
     inputs: tuple[Tensor, ...]
@@ -63,6 +67,9 @@ class Contract:
     bytes: int
     operators: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    weighted: int = 0
+    depthwise: int = 0
+    product_bytes: int = 0
 
     @property
     def batched(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tightship.api.job import JobRequest
 from tightship.optimize import intake as taking
-from tightship.optimize import machine, proof, serving
+from tightship.optimize import machine, proof, serving, worth
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.folders import Folders
@@ -21,7 +21,7 @@ from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Traits
 from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.selection import Ranking
-from tightship.optimize.techniques import Facts, Recipe
+from tightship.optimize.techniques import Facts
 from tightship.optimize.timing import Timings
 from tightship.optimize.workshop import Workshop
 
@@ -124,11 +124,13 @@ def _candidates(
 
 def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress) -> None:
     end = time.monotonic() + budget.total_seconds
+    tried: dict[str, Candidate] = {}
     for candidate in conversion.candidates:
+        tried[candidate.id] = candidate
         recipe = candidate.recipe
         if recipe is None or not candidate.alive:
             continue
-        reason = _needless(conversion, recipe)
+        reason = worth.needless(recipe, tried)
         if time.monotonic() > end:
             reason = f"the conversion had already taken {budget.total_seconds:g} s"
         if reason:
@@ -140,19 +142,12 @@ def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress:
                 workshop.evaluate(candidate)
 
 
-def _needless(conversion: Conversion, recipe: Recipe) -> str:
-    """Why a candidate that builds on another one is not worth building; empty when it is."""
-    if recipe.after is None:
-        return ""
-    before = _named(conversion, recipe.after)
-    return "" if before.alive else f"{before.id} alone is refused already: {before.reason}"
-
-
 def _facts(request: JobRequest, intake: Intake) -> Facts:
     return Facts(
         contract=intake.contract,
         calibration=intake.calibration is not None,
         cpu_flags=machine.cpu_flags(),
+        cache_bytes=machine.cache_bytes(),
         quantize=request.quantize,
         half_precision=request.half_precision,
         prune=request.prune,

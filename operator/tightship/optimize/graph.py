@@ -1,20 +1,34 @@
 """Reading, cleaning and counting ONNX graphs: what several techniques need of a model's file."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    numpy_helper,
+    version_converter,
+)
 
 from tightship.optimize.contract import Contract
+
+WEIGHTED = ("Conv", "MatMul", "Gemm")
+"""Operators whose second input is their weights."""
+
+_FLOAT_BYTES = 4
 
 INTEGER_OPERATORS = frozenset(
     {
         "ConvInteger",
         "DynamicQuantizeMatMul",
         "MatMulInteger",
+        "MatMulNBits",
         "MatMulIntegerToFloat",
         "QLinearConv",
         "QLinearMatMul",
@@ -38,6 +52,13 @@ def save(model: ModelProto, path: Path) -> None:
 def opset(model: ModelProto) -> int:
     """The version of the standard operators that the model is written in."""
     return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=0)
+
+
+def lifted(model: ModelProto, version: int) -> ModelProto:
+    """The model in that version of the standard operators at least."""
+    if opset(model) >= version:
+        return model
+    return version_converter.convert_version(model, version)
 
 
 def graphs(graph: GraphProto) -> Iterator[GraphProto]:
@@ -104,7 +125,35 @@ def facts(path: Path) -> Contract:
         parameters=parameters(model),
         bytes=file_bytes(path),
         operators=dict(sorted(operators(model).items())),
+        weighted=len(weighted_nodes(model)),
+        depthwise=sum(is_depthwise(node, dims) for node, dims in weighted_nodes(model)),
+        product_bytes=sum(
+            _FLOAT_BYTES * int(np.prod(dims, dtype=np.int64))
+            for node, dims in weighted_nodes(model)
+            if node.op_type == "MatMul"
+        ),
     )
+
+
+def weighted_nodes(model: ModelProto) -> list[tuple[NodeProto, tuple[int, ...]]]:
+    """The main graph's nodes of WEIGHTED with constant fp32 weights, in order, and their shapes."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if (tensor := _constant(node)) is not None:
+            tensors[node.output[0]] = tensor
+    return [
+        (node, tuple(tensors[node.input[1]].dims))
+        for node in model.graph.node
+        if node.op_type in WEIGHTED
+        and node.input[1] in tensors
+        and tensors[node.input[1]].data_type == TensorProto.FLOAT
+    ]
+
+
+def is_depthwise(node: NodeProto, weights: Sequence[int]) -> bool:
+    """Whether each filter of a convolution sees a single channel."""
+    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+    return node.op_type == "Conv" and groups > 1 and weights[1] == 1
 
 
 def constants_to_initializers(model: ModelProto) -> int:

@@ -18,6 +18,7 @@ _PASSING = frozenset(
     {"Cast", "DequantizeLinear", "DequantizeBFP", "Identity", "Reshape", "Transpose"}
 )
 _SHAPES = frozenset({TensorProto.BOOL, TensorProto.INT32, TensorProto.INT64, TensorProto.STRING})
+_PACKED = "MatMulNBits"  # its stored bytes hold several weights each
 _LEAST_RANK = 2  # biases, scales and zero points are vectors or single numbers
 
 
@@ -47,7 +48,12 @@ def _count(
         if node.op_type in _PASSING:
             continue
         found = [stored[name] for name in node.input if name in stored]
-        if found:
+        if node.op_type == _PACKED:
+            told = {attribute.name: attribute.i for attribute in node.attribute}
+            row = (node.op_type, f"int{told['bits']}")
+            nodes[row] += 1
+            numbers[row] += told["K"] * told["N"]
+        elif found:
             greatest = max(found, key=_numbers)
             row = (node.op_type, _type(greatest))
             nodes[row] += 1

@@ -2,12 +2,16 @@
 
 import os
 import platform
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from tightship.optimize.budget import cpus, memory_limit
 
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+_SIZE = re.compile(r"(\d+)([KMG]?)")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _TOOLS = ("numpy", "onnx", "onnxruntime", "onnxslim", "tightship")
 _TELLING = [
     "avx2",
@@ -30,6 +34,16 @@ def cpu_flags() -> frozenset[str]:
         if name.strip() in ("flags", "Features"):
             return frozenset(value.split())
     return frozenset()
+
+
+def cache_bytes(folder: Path = _CACHES) -> int:
+    """Size of the first processor's last-level cache; 0 where the system does not tell."""
+    sizes = {}
+    for cache in folder.glob("index*"):
+        level, size = cache / "level", cache / "size"
+        if level.exists() and size.exists() and (told := _SIZE.fullmatch(size.read_text().strip())):
+            sizes[int(level.read_text())] = int(told[1]) * _UNITS[told[2]]
+    return sizes[max(sizes)] if sizes else 0
 
 
 def _cpuinfo() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxslim
-from onnx import ModelProto, version_converter
+from onnx import ModelProto
 
 from tightship.optimize import graph, runtime
 from tightship.optimize.contract import Contract
@@ -49,7 +49,7 @@ def _normalised(judge: "_Judge", model: ModelProto) -> tuple[ModelProto, list[st
 
 
 def _lifted(model: ModelProto) -> ModelProto:
-    return model if graph.opset(model) >= OPSET else version_converter.convert_version(model, OPSET)
+    return graph.lifted(model, OPSET)
 
 
 def _weights(model: ModelProto) -> ModelProto:

@@ -47,6 +47,31 @@ def perceptron(batch: int | str | None = "n", width: int = 8, classes: int = 4) 
     )
 
 
+def convnet(classes: int = 4) -> ModelProto:
+    """x [n, 3, 8, 8] -> y [n, classes]: three convolutions, the second depthwise, and a MatMul."""
+    return model(
+        [
+            helper.make_node("Conv", ["x", "w1"], ["a"], "first", pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["a"], ["b"], "relu1"),
+            helper.make_node("Conv", ["b", "w2"], ["c"], "deep", pads=[1, 1, 1, 1], group=8),
+            helper.make_node("Relu", ["c"], ["d"], "relu2"),
+            helper.make_node("Conv", ["d", "w3"], ["e"], "point"),
+            helper.make_node("Relu", ["e"], ["f"], "relu3"),
+            helper.make_node("GlobalAveragePool", ["f"], ["g"], "pool"),
+            helper.make_node("Flatten", ["g"], ["h"], "flat"),
+            helper.make_node("MatMul", ["h", "w4"], ["y"], "last"),
+        ],
+        [floats("x", ["n", 3, 8, 8])],
+        [floats("y", ["n", classes])],
+        [
+            weight("w1", [8, 3, 3, 3], 1),
+            weight("w2", [8, 1, 3, 3], 2),
+            weight("w3", [16, 8, 1, 1], 3),
+            weight("w4", [16, classes], 4),
+        ],
+    )
+
+
 def external(location: str, entries: dict[str, str] | None = None) -> ModelProto:
     """A perceptron whose first weight claims to lie in another file: 512 bytes at `location`."""
     made = perceptron()

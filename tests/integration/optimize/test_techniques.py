@@ -1,6 +1,7 @@
 """Techniques in their children: equal bytes for equal inputs, the libraries' traps avoided."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -8,12 +9,15 @@ import onnxruntime as ort
 import pytest
 from onnx import helper
 from tests.corpus.models import build
+from tests.e2e.support import examples
 
-from tightship.optimize import graph, sandbox
+from tightship.optimize import graph, layers, sandbox
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.data import Dataset
+from tightship.optimize.metrics import fidelity
 from tightship.optimize.sandbox import Limits
+from tightship.optimize.techniques import Facts, Pass, dynamic_int8, static_int8, weight_only
 
 WIDTH = 32
 CONTRACT = Contract(
@@ -28,22 +32,43 @@ CONTRACT = Contract(
 )
 INPUT = np.random.default_rng(7).standard_normal((64, WIDTH)).astype(np.float32)
 LIMITS = Limits(seconds=120, memory=6 * 2**30)
+IMAGES = np.random.default_rng(8).standard_normal((64, 3, 8, 8)).astype(np.float32)
+FACTS = Facts(
+    contract=CONTRACT,
+    calibration=True,
+    cpu_flags=frozenset({"avx512_vnni"}),
+    quantize=True,
+    half_precision=True,
+    prune=True,
+    sparsity=0.5,
+)
+STATIC: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "without depthwise convolutions": {"excluded": ["depthwise"]},
+    "Percentile": {"calibration": "Percentile"},
+    "without the ends": {"excluded": ["first", "last"]},
+    "all operators": {"operators": "all"},
+    "per tensor": {"per_channel": False},
+}
 PASSES = {
-    "static_int8": {"reduce_range": False},
-    "dynamic_int8": {"reduce_range": False, "kept_share": 0.5},
-    "half": {},
-    "prune": {"sparsity": 0.5},
+    "static_int8": static_int8.step(FACTS),
+    "dynamic_int8": dynamic_int8.step(FACTS, kept_share=0.5),
+    "weight_only": weight_only.recipe("w", bits=8, block=32).passes[0],
+    "half": Pass("half"),
+    "prune": Pass("prune", {"sparsity": 0.5}),
 }
 
 
-def run(folder: Path, model: onnx.ModelProto, name: str) -> tuple[Path, dict[str, object]]:
+def run(
+    folder: Path, model: onnx.ModelProto, wanted: Pass, samples: np.ndarray = INPUT
+) -> tuple[Path, dict[str, Any]]:
     folder.mkdir()
     graph.save(model, folder / "source.onnx")
-    Dataset({"x": INPUT}).save(folder / "samples")
+    Dataset({"x": samples}).save(folder / "samples")
     payload = {
         "source": str(folder / "source.onnx"),
         "target": str(folder / "result.onnx"),
-        "passes": [{"name": name, "params": PASSES[name]}],
+        "passes": [{"name": wanted.name, "params": dict(wanted.params)}],
         "contract": CONTRACT.to_json(),
         "samples": str(folder / "samples"),
         "batch": Budget().evaluation_batch,
@@ -52,25 +77,99 @@ def run(folder: Path, model: onnx.ModelProto, name: str) -> tuple[Path, dict[str
     return folder / "result.onnx", applied
 
 
-def answers(model: Path) -> np.ndarray:
+def answers(model: Path, samples: np.ndarray = INPUT) -> np.ndarray:
     session = ort.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    (found,) = session.run(["y"], {"x": INPUT})
+    (found,) = session.run(["y"], {"x": samples})
     return np.asarray(found)
 
 
 @pytest.mark.parametrize("name", PASSES)
 def test_equal_inputs_give_equal_bytes(name: str, tmp_path: Path) -> None:
     model = build.perceptron(width=WIDTH)
-    first, _ = run(tmp_path / "a", model, name)
-    second, _ = run(tmp_path / "b", model, name)
+    first, _ = run(tmp_path / "a", model, PASSES[name])
+    second, _ = run(tmp_path / "b", model, PASSES[name])
     assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("name", [name for name in PASSES if name != "prune"])
 def test_answers_stay_close(name: str, tmp_path: Path) -> None:
     model = build.perceptron(width=WIDTH)
-    result, _ = run(tmp_path / "a", model, name)
+    result, _ = run(tmp_path / "a", model, PASSES[name])
     assert np.abs(answers(result) - answers(tmp_path / "a" / "source.onnx")).max() < 0.05
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_every_variant_of_static_int8_answers_nearly_as_the_original(
+    name: str, tmp_path: Path
+) -> None:
+    step = static_int8.step(FACTS, **STATIC[name])
+    result, applied = run(tmp_path / "a", build.convnet(), step, IMAGES)
+    expected = answers(tmp_path / "a" / "source.onnx", IMAGES)
+    assert np.abs(answers(result, IMAGES) - expected).max() < 0.05 * np.abs(expected).max()
+    assert applied["coverage"]["integerNodes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("groups", "kept"),
+    [
+        ([], []),
+        (["depthwise"], ["deep"]),
+        (["first", "last"], ["first", "last"]),
+        (["depthwise", "first", "last"], ["first", "deep", "last"]),
+    ],
+)
+def test_excluded_layers_stay_in_fp32(groups: list[str], kept: list[str], tmp_path: Path) -> None:
+    step = static_int8.step(FACTS, excluded=groups)
+    result, applied = run(tmp_path / "a", build.convnet(), step, IMAGES)
+    model = graph.load(result)
+    names = [node.name for node, _ in graph.weighted_nodes(model)]
+    assert [name for name in ("first", "deep", "point", "last") if name in names] == kept
+    assert applied["notes"] == ([f"kept in fp32: {', '.join(kept)}"] if kept else [])
+
+
+def test_percentile_calibration_cuts_off_what_is_rare(tmp_path: Path) -> None:
+    """One value a hundred times as large as the others takes all steps from them with MinMax."""
+    width = 512
+    samples = np.random.default_rng(9).standard_normal((64, width)).astype(np.float32)
+    samples[0, 0] = 1000
+    errors = {}
+    for calibration in ("MinMax", "Percentile"):
+        step = static_int8.step(FACTS, calibration=calibration)
+        folder = tmp_path / calibration
+        result, _ = run(folder, build.perceptron(width=width), step, samples)
+        gaps = answers(result, samples[1:]) - answers(folder / "source.onnx", samples[1:])
+        errors[calibration] = np.abs(gaps).mean()
+    assert errors["Percentile"] < errors["MinMax"] / 3
+
+
+@pytest.mark.parametrize(("bits", "share"), [(8, 0.27), (4, 0.17)])
+def test_weight_only_packs_a_real_transformer(bits: int, share: float, tmp_path: Path) -> None:
+    files = examples.files() / "minilm"
+    given = np.load(files / "calibration.npz")
+    Dataset({}).save(tmp_path / "samples")
+    wanted = weight_only.recipe("w", bits, weight_only.BLOCKS[bits]).passes[0]
+    payload = {
+        "source": str(files / "model.onnx"),
+        "target": str(tmp_path / "result.onnx"),
+        "passes": [{"name": wanted.name, "params": dict(wanted.params)}],
+        "contract": CONTRACT.to_json(),
+        "samples": str(tmp_path / "samples"),
+        "batch": 8,
+    }
+
+    sandbox.run("tightship.optimize.build:task", payload, tmp_path / "scratch", LIMITS)
+
+    products = [r for r in layers.table(tmp_path / "result.onnx") if r["operator"] == "MatMulNBits"]
+    assert [(row["weights"], row["nodes"]) for row in products] == [(f"int{bits}", 36)]
+    before = graph.facts(files / "model.onnx")
+    saved = (files / "model.onnx").stat().st_size - (tmp_path / "result.onnx").stat().st_size
+    assert saved > (1 - share) * before.product_bytes
+    feed = {name: given[name][:16] for name in ("input_ids", "attention_mask")}
+    found = []
+    for file in (files / "model.onnx", tmp_path / "result.onnx"):
+        session = ort.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        found.append(np.asarray(session.run(None, feed)[0]))
+    assert fidelity.cosines(*found).mean() > {8: 0.995, 4: 0.9}[bits]
 
 
 def test_an_overflow_that_the_cpu_hides_is_kept_in_fp32(tmp_path: Path) -> None:
@@ -86,7 +185,7 @@ def test_an_overflow_that_the_cpu_hides_is_kept_in_fp32(tmp_path: Path) -> None:
         [build.floats("y", ["n", 4])],
         [onnx.numpy_helper.from_array(np.full((WIDTH, 4), 100, np.float32), "w")],
     )
-    result, applied = run(tmp_path / "a", model, "half")
+    result, applied = run(tmp_path / "a", model, PASSES["half"])
     notes = applied["notes"]
     assert isinstance(notes, list)
     assert "stay in fp32" in notes[0]
@@ -108,7 +207,7 @@ def test_a_pass_that_changes_nothing_is_ineffective(tmp_path: Path) -> None:
         [build.floats("y", ["n", WIDTH])],
     )
     for index, name in enumerate(("dynamic_int8", "prune")):
-        _, applied = run(tmp_path / str(index), model, name)
+        _, applied = run(tmp_path / str(index), model, PASSES[name])
         assert applied["ineffective"]
 
 

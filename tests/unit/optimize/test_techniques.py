@@ -1,17 +1,21 @@
 """What is proposed for which model, and the arithmetic of half precision and pruning."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from onnx import helper
 from tests.corpus.models import build
 
-from tightship.optimize import techniques
+from tightship.optimize import graph, machine, techniques
 from tightship.optimize.contract import Contract, Tensor
-from tightship.optimize.techniques import Facts, Ineligible, half, prune
+from tightship.optimize.data import Dataset
+from tightship.optimize.techniques import Facts, Ineligible, Material, half, prune, weight_only
 
 DENSE = Contract(
     inputs=(Tensor("x", "float32", (None, 8)),),
@@ -22,11 +26,14 @@ DENSE = Contract(
     parameters=192,
     bytes=1000,
     operators={"MatMul": 2, "Relu": 1, "Softmax": 1},
+    weighted=2,
+    product_bytes=768,
 )
 FACTS = Facts(
     contract=DENSE,
     calibration=True,
     cpu_flags=frozenset({"avx512_vnni"}),
+    cache_bytes=40 * 2**20,
     quantize=True,
     half_precision=True,
     prune=True,
@@ -34,63 +41,131 @@ FACTS = Facts(
 )
 TEXT = replace(DENSE, inputs=(Tensor("x", "string", (None,)),))
 
+STATIC = {"static-int8", "static-int8-percentile"}
+FITS = {"weight-only-int8": "fit the processor's cache"}
+FEW = {
+    "static-int8-no-depthwise": "no depthwise convolutions",
+    "static-int8-no-ends": "fewer than 4 layers",
+}
+SOFTMAX = {"static-int8-wide": "8-bit Softmax would destroy"}
+CONVOLUTIONS = replace(DENSE, operators={"Conv": 3, "Relu": 3}, weighted=3, product_bytes=0)
+
+
+def contract(**changes: Any) -> Facts:  # noqa: ANN401 (fields of Contract)
+    return replace(FACTS, contract=replace(DENSE, **changes))
+
+
 PROPOSALS = {
     "dense": (
         FACTS,
-        {"dynamic-int8", "static-int8", "fp16", "prune-50", "prune-50+static-int8"},
-        {},
+        {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        FITS | FEW | SOFTMAX,
     ),
     "large": (
-        replace(FACTS, contract=replace(DENSE, operators={"MatMul": 48})),
+        contract(operators={"MatMul": 48}, weighted=36),
         {
             "dynamic-int8",
             "dynamic-int8-mixed",
-            "static-int8",
+            "static-int8-no-ends",
+            "static-int8-wide",
             "fp16",
             "prune-50",
             "prune-50+static-int8",
-        },
-        {},
+        }
+        | STATIC,
+        FITS | {"static-int8-no-depthwise": "no depthwise convolutions"},
+    ),
+    "weights beyond the cache": (
+        contract(product_bytes=40 * 2**20 + 1),
+        {
+            "dynamic-int8",
+            "weight-only-int8",
+            "weight-only-int4",
+            "fp16",
+            "prune-50",
+            "prune-50+static-int8",
+        }
+        | STATIC,
+        FEW | SOFTMAX,
+    ),
+    "weights just inside the cache": (
+        contract(product_bytes=40 * 2**20),
+        {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        FITS | FEW | SOFTMAX,
+    ),
+    "an unknown cache": (
+        replace(contract(product_bytes=33 * 2**20), cache_bytes=0),
+        {
+            "dynamic-int8",
+            "weight-only-int8",
+            "weight-only-int4",
+            "fp16",
+            "prune-50",
+            "prune-50+static-int8",
+        }
+        | STATIC,
+        FEW | SOFTMAX,
     ),
     "without calibration data": (
         replace(FACTS, calibration=False),
         {"dynamic-int8", "fp16", "prune-50", "prune-50+dynamic-int8"},
-        {"static-int8": "calibration data"},
+        FITS | {"static-int8": "calibration data"},
     ),
     "convolutions": (
-        replace(FACTS, contract=replace(DENSE, operators={"Conv": 3})),
-        {"static-int8", "fp16", "prune-50", "prune-50+static-int8"},
-        {"dynamic-int8": "no MatMul"},
+        replace(FACTS, contract=CONVOLUTIONS),
+        {"static-int8-wide", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        FEW | {"dynamic-int8": "no MatMul", "weight-only-int8": "none of MatMul"},
+    ),
+    "depthwise convolutions": (
+        replace(FACTS, contract=replace(CONVOLUTIONS, weighted=20, depthwise=9)),
+        {
+            "static-int8-no-depthwise",
+            "static-int8-no-ends",
+            "static-int8-wide",
+            "fp16",
+            "prune-50",
+            "prune-50+static-int8",
+        }
+        | STATIC,
+        {"dynamic-int8": "no MatMul", "weight-only-int8": "none of MatMul"},
+    ),
+    "norms in pieces": (
+        contract(operators={"MatMul": 2, "Sqrt": 2, "Exp": 1}),
+        {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        FITS | FEW | {"static-int8-wide": "8-bit Exp, Sqrt would destroy"},
     ),
     "trees": (
-        replace(FACTS, contract=replace(DENSE, operators={"TreeEnsembleClassifier": 1})),
+        contract(operators={"TreeEnsembleClassifier": 1}),
         {"fp16"},
-        {"dynamic-int8": "no MatMul", "static-int8": "none of Conv", "prune-50": "none of Conv"},
+        {
+            "dynamic-int8": "no MatMul",
+            "static-int8": "none of Conv",
+            "weight-only-int8": "none of MatMul",
+            "prune-50": "none of Conv",
+        },
     ),
     "text": (
         replace(FACTS, contract=TEXT),
         set(),
-        {"dynamic-int8": "text", "static-int8": "text", "fp16": "text", "prune-50": "text"},
+        dict.fromkeys(
+            ("dynamic-int8", "static-int8", "weight-only-int8", "fp16", "prune-50"), "text"
+        ),
     ),
     "quantized already": (
-        replace(FACTS, contract=replace(DENSE, operators={"MatMul": 1, "QuantizeLinear": 4})),
+        contract(operators={"MatMul": 1, "QuantizeLinear": 4}),
         set(),
-        {
-            "dynamic-int8": "quantized already",
-            "static-int8": "quantized already",
-            "fp16": "quantized already",
-            "prune-50": "quantized already",
-        },
+        dict.fromkeys(
+            ("dynamic-int8", "static-int8", "weight-only-int8", "fp16", "prune-50"),
+            "quantized already",
+        ),
     ),
     "only pruning is switched on": (
         replace(FACTS, quantize=False, half_precision=False, sparsity=0.8),
         {"prune-80"},
-        {
-            "dynamic-int8": "switched off",
-            "static-int8": "switched off",
-            "fp16": "switched off",
-            "prune-80+static-int8": "switched off",
-        },
+        dict.fromkeys(
+            ("dynamic-int8", "static-int8", "weight-only-int8", "fp16", "prune-80+static-int8"),
+            "switched off",
+        ),
     ),
 }
 
@@ -105,12 +180,86 @@ def test_proposals(name: str) -> None:
     assert all(words in ineligible[key] for key, words in refusals.items())
 
 
+def test_what_a_recipe_refers_to_stands_before_it() -> None:
+    for facts, _, _ in PROPOSALS.values():
+        before: set[str] = set()
+        for proposal in techniques.propose(facts):
+            if not isinstance(proposal, Ineligible):
+                assert {*proposal.unless, *filter(None, [proposal.after])} <= before
+            before.add(proposal.id)
+
+
 @pytest.mark.parametrize(("flags", "reduced"), [({"avx512_vnni"}, False), ({"avx2"}, True)])
 def test_range_is_reduced_only_without_vnni(flags: set[str], *, reduced: bool) -> None:
     proposed = techniques.propose(replace(FACTS, cpu_flags=frozenset(flags)))
     steps = [s for p in proposed if not isinstance(p, Ineligible) for s in p.passes]
-    found = {s.params["reduce_range"] for s in steps if s.name.endswith("int8")}
+    found = {s.params["reduce_range"] for s in steps if s.name.endswith("c_int8")}
     assert found == {reduced}
+
+
+def test_what_the_graph_tells_of_its_layers(tmp_path: Path) -> None:
+    graph.save(build.convnet(classes=4), tmp_path / "model.onnx")
+    told = graph.facts(tmp_path / "model.onnx")
+    assert (told.weighted, told.depthwise, told.product_bytes) == (4, 1, 16 * 4 * 4)
+
+
+def test_weights_in_constant_nodes_are_weights_too(tmp_path: Path) -> None:
+    model = build.convnet()
+    for tensor in list(model.graph.initializer):
+        model.graph.node.insert(0, helper.make_node("Constant", [], [tensor.name], value=tensor))
+    del model.graph.initializer[:]
+    graph.save(model, tmp_path / "model.onnx")
+    told = graph.facts(tmp_path / "model.onnx")
+    assert (told.weighted, told.depthwise) == (4, 1)
+
+
+def test_products_of_two_activations_have_no_weights(tmp_path: Path) -> None:
+    model = build.model(
+        [helper.make_node("MatMul", ["x", "x"], ["y"])],
+        [build.floats("x", [4, 4])],
+        [build.floats("y", [4, 4])],
+    )
+    graph.save(model, tmp_path / "model.onnx")
+    told = graph.facts(tmp_path / "model.onnx")
+    assert (told.weighted, told.product_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize(("bits", "packed"), [(8, 64 * 16), (4, 64 * 16 // 2)])
+def test_weight_only_packs_the_weights_of_products(bits: int, packed: int, tmp_path: Path) -> None:
+    graph.save(build.perceptron(width=64, classes=16), tmp_path / "source.onnx")
+    params = weight_only.recipe("w", bits, block=32).passes[0].params
+    material = Material(contract=DENSE, calibration=Dataset({}), batch=1)
+
+    applied = weight_only.apply(
+        tmp_path / "source.onnx", tmp_path / "target.onnx", params, material
+    )
+
+    model = graph.load(tmp_path / "target.onnx")
+    assert graph.operators(model) == {"MatMulNBits": 2, "Relu": 1, "Softmax": 1}
+    assert packed in [len(tensor.raw_data) for tensor in model.graph.initializer]
+    assert applied.coverage["integerNodes"] == 2
+    assert applied.ineffective is None
+
+
+CACHES = {
+    "usual": ({"index0": ("1", "32K"), "index2": ("2", "2048K"), "index3": ("3", "36M")}, 36 << 20),
+    "the greatest level, not the last folder": (
+        {"index0": ("2", "1M"), "index1": ("1", "64K")},
+        1 << 20,
+    ),
+    "not told": ({}, 0),
+    "unreadable": ({"index0": ("1", "big")}, 0),
+}
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_size_of_the_last_level_cache(name: str, tmp_path: Path) -> None:
+    caches, size = CACHES[name]
+    for folder, (level, told) in caches.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "level").write_text(f"{level}\n")
+        (tmp_path / folder / "size").write_text(f"{told}\n")
+    assert machine.cache_bytes(tmp_path) == size
 
 
 def test_unknown_technique_is_refused() -> None:

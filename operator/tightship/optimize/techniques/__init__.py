@@ -7,13 +7,14 @@ passes, so techniques combine. A new technique is a new module and one entry in 
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 
-MODULES = ("dynamic_int8", "static_int8", "half", "prune")
+MODULES = ("dynamic_int8", "static_int8", "weight_only", "half", "prune")
 
 QUANTIZE = "Quantize"
 HALF_PRECISION = "HalfPrecision"
@@ -31,11 +32,15 @@ _ALREADY_INTEGER = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What decides which candidates are worth building."""
+    """What decides which candidates are worth building.
+
+    `cache_bytes` is the size of the processor's last-level cache; 0 where it is not known.
+    """
 
     contract: Contract
     calibration: bool
     cpu_flags: frozenset[str]
+    cache_bytes: int = 0
     quantize: bool
     half_precision: bool
     prune: bool
@@ -55,6 +60,34 @@ class Facts:
         """Whether the model uses one of the operators."""
         return any(name in self.contract.operators for name in operators)
 
+    def refusal(self, switch: str, *operators: str) -> str | None:
+        """Why no tensor pass of that switch fits the model; None when one may.
+
+        `switch` is a field of spec.optimization.techniques. With `operators`, the model must have
+        one of them.
+        """
+        wanted = {
+            "quantize": self.quantize,
+            "halfPrecision": self.half_precision,
+            "prune": self.prune,
+        }
+        if not wanted[switch]:
+            return f"technique {switch} is switched off"
+        if self.contract.strings:
+            return "the model takes text, on which tensor passes do not work"
+        if self.quantized:
+            return "the model came quantized already"
+        if operators and not self.has(*operators):
+            return f"the model has none of {', '.join(operators)}"
+        return None
+
+
+class Spoilt(StrEnum):
+    """What a recipe may have spoilt, and another one may repair."""
+
+    ACCURACY = "accuracy"
+    SPEED = "speed"
+
 
 @dataclass(frozen=True, slots=True)
 class Pass:
@@ -69,7 +102,9 @@ class Recipe:
     """A candidate to build.
 
     `slow` is the known cause when it turns out to bring no speed. `after` names a candidate that
-    must have passed before this one is worth building.
+    must have passed before this one is worth building. `unless` names candidates of which none may
+    have passed: this one is another attempt at the first of them, worth building where that one
+    lost what this one `repairs`.
     """
 
     id: str
@@ -77,6 +112,8 @@ class Recipe:
     passes: tuple[Pass, ...]
     slow: str = ""
     after: str | None = None
+    unless: tuple[str, ...] = ()
+    repairs: frozenset[Spoilt] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,15 +35,10 @@ _SLOW = "quantizing the activations at every call costs more than the 8-bit prod
 
 def refusal(facts: Facts) -> str | None:
     """Why this model cannot be quantized this way; None when it can."""
-    if not facts.quantize:
-        return "technique quantize is switched off"
-    if facts.contract.strings:
-        return "the model takes text, on which tensor passes do not work"
-    if facts.quantized:
-        return "the model came quantized already"
     if not facts.has("MatMul"):
-        return "the model has no MatMul, and other operators are slower this way"
-    return None
+        general = facts.refusal("quantize")
+        return general or "the model has no MatMul, and other operators are slower this way"
+    return facts.refusal("quantize")
 
 
 def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:

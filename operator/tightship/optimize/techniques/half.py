@@ -70,13 +70,7 @@ Ranges = Mapping[str, float]
 
 def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
     """One candidate."""
-    reason = None
-    if not facts.half_precision:
-        reason = "technique halfPrecision is switched off"
-    elif facts.contract.strings:
-        reason = "the model takes text, on which tensor passes do not work"
-    elif facts.quantized:
-        reason = "the model came quantized already"
+    reason = facts.refusal("halfPrecision")
     if reason:
         return [Ineligible(id=ID, technique=HALF_PRECISION, reason=reason)]
     return [Recipe(id=ID, technique=HALF_PRECISION, passes=(Pass(NAME),), slow=_SLOW)]

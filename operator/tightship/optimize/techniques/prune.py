@@ -30,7 +30,7 @@ _AXES_MIN = 2
 def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
     """Pruned alone; and pruned then quantized, which is worth trying only after the former."""
     name = f"prune-{facts.sparsity:.0%}".rstrip("%")
-    reason = _refusal(facts)
+    reason = facts.refusal("prune", *_WEIGHTED)
     if reason:
         return [Ineligible(id=name, technique=PRUNE, reason=reason)]
     zeros = Pass(NAME, {"sparsity": facts.sparsity})
@@ -46,18 +46,6 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
             return [*found, combined]
     why = static_int8.refusal(facts) or "it cannot be quantized"
     return [*found, Ineligible(id=f"{name}+{static_int8.ID}", technique=technique, reason=why)]
-
-
-def _refusal(facts: Facts) -> str | None:
-    if not facts.prune:
-        return "technique prune is switched off"
-    if facts.contract.strings:
-        return "the model takes text, on which tensor passes do not work"
-    if facts.quantized:
-        return "the model came quantized already"
-    if not facts.has(*_WEIGHTED):
-        return f"the model has none of {', '.join(_WEIGHTED)}"
-    return None
 
 
 def apply(source: Path, target: Path, params: Mapping[str, Any], material: Material) -> Applied:
