@@ -41,6 +41,7 @@ FACTS = Facts(
 )
 TEXT = replace(DENSE, inputs=(Tensor("x", "string", (None,)),))
 
+USUAL = {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"}
 STATIC = {"static-int8", "static-int8-percentile"}
 FITS = {"weight-only-int8": "fit the processor's cache"}
 FEW = {
@@ -58,7 +59,7 @@ def contract(**changes: Any) -> Facts:  # noqa: ANN401 (fields of Contract)
 PROPOSALS = {
     "dense": (
         FACTS,
-        {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        USUAL | STATIC,
         FITS | FEW | SOFTMAX,
     ),
     "large": (
@@ -77,33 +78,17 @@ PROPOSALS = {
     ),
     "weights beyond the cache": (
         contract(product_bytes=40 * 2**20 + 1),
-        {
-            "dynamic-int8",
-            "weight-only-int8",
-            "weight-only-int4",
-            "fp16",
-            "prune-50",
-            "prune-50+static-int8",
-        }
-        | STATIC,
+        USUAL | STATIC | {"weight-only-int8", "weight-only-int4"},
         FEW | SOFTMAX,
     ),
     "weights just inside the cache": (
         contract(product_bytes=40 * 2**20),
-        {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        USUAL | STATIC,
         FITS | FEW | SOFTMAX,
     ),
     "an unknown cache": (
         replace(contract(product_bytes=33 * 2**20), cache_bytes=0),
-        {
-            "dynamic-int8",
-            "weight-only-int8",
-            "weight-only-int4",
-            "fp16",
-            "prune-50",
-            "prune-50+static-int8",
-        }
-        | STATIC,
+        USUAL | STATIC | {"weight-only-int8", "weight-only-int4"},
         FEW | SOFTMAX,
     ),
     "without calibration data": (
@@ -131,7 +116,7 @@ PROPOSALS = {
     ),
     "norms in pieces": (
         contract(operators={"MatMul": 2, "Sqrt": 2, "Exp": 1}),
-        {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        USUAL | STATIC,
         FITS | FEW | {"static-int8-wide": "8-bit Exp, Sqrt would destroy"},
     ),
     "trees": (
