@@ -21,7 +21,9 @@ class Certificate:
 def made(host: str, *addresses: str) -> Certificate:
     """Valid for a day, for the host and the IP addresses."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    serial = x509.random_serial_number()
+    # OpenSSL looks issuers up by name: two certificates of one test need two names.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test {serial % 10**9}")])
     now = dt.datetime.now(dt.UTC)
     names: list[x509.GeneralName] = [x509.DNSName(host)]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
@@ -30,7 +32,7 @@ def made(host: str, *addresses: str) -> Certificate:
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial)
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)

@@ -117,8 +117,8 @@ def _words(text: str, *more: str) -> st.SearchStrategy[str]:
 
 
 _URI_PARTS = _words(
-    "/ // a B _ .. . @ : ? # s3: https: http: pvc: S3: bucket 10.0.0.1 :443 :65536 [::1] %2e é",
-    *(" ", "\\", "\n", "model.onnx"),
+    "/ // a B _ .. . @ : ? # s3: https: http: oci: pvc: S3: bucket 10.0.0.1 :443 :65536 [::1] %2e",
+    *(" ", "\\", "\n", "model.onnx", "@sha256:", "é"),
 )
 _NUMBER = st.text("0123456789.", max_size=7)
 _UNITS = _words("ms s m h us d Ki Mi Gi Ti Pi k K M G T n", "")
@@ -143,7 +143,11 @@ _PLAIN = st.one_of(
     _MEASURE,
     st.lists(_URI_PARTS, max_size=6).map("".join),
     st.sampled_from(
-        ["s3://b/k", "pvc://c/p", "https://h/p", "s3://b", "pvc://c", "s3://b/", "https://h"]
+        [
+            *("s3://b/k", "pvc://c/p", "https://h/p", "s3://b", "pvc://c", "s3://b/", "https://h"),
+            *("oci://h/r", "oci://h:5000/r/s__t:1.0", "oci://h/r@sha256:" + "0" * 64, "oci://h"),
+            *("oci://h/r:-", "oci://h/R", "oci://h/r/", "oci://h/r:1@sha256:" + "a" * 64),
+        ]
     ),
 )
 VALUES = st.recursive(

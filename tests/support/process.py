@@ -87,6 +87,15 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def listens(port: int) -> bool:
+    """Whether something takes connections on a loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
 def answers(url: str, statuses: Sequence[int] = (200,)) -> bool:
     """Whether an HTTP GET is answered with one of the statuses."""
     try:

@@ -144,6 +144,11 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "the model's folder or behind a link",
         "plain ONNX with its data beside it",
     ),
+    "UnsupportedArtifact": Meaning(
+        "an OCI artifact has layers that are neither named files nor tar, or no manifest for "
+        "linux/amd64",
+        "push the files with `oras push`, or as an image with tar layers",
+    ),
     "UnsupportedModel": Meaning(
         "custom or unknown operators, more than one model, maps or sequences or bfloat16 as inputs "
         "or outputs, no inputs, runs on no inputs that could be made up, outputs of another shape "
@@ -151,9 +156,10 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "export it otherwise; give evaluation data",
     ),
     "UnsupportedOperation": Meaning(
-        "folders and the store cannot be behind https", "s3:// or pvc:// instead"
+        "folders cannot be behind https, and the store neither there nor in a registry",
+        "s3:// or pvc:// instead",
     ),
-    "UnsupportedScheme": Meaning("another scheme than s3, https and pvc", "one of these"),
+    "UnsupportedScheme": Meaning("another scheme than s3, https, oci and pvc", "one of these"),
     "WriteFailed": Meaning(
         "a volume cannot be written, for another cause than its size",
         "that it is mounted for writing and belongs to the pod's user",

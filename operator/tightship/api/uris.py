@@ -20,19 +20,25 @@ HOST = rf"((\*\.)?({_PART}\.)*[a-z]([-a-z0-9]*[a-z0-9])?|{_OCTET}(\.{_OCTET}){{3
 
 _BUCKET = r"s3://[A-Za-z0-9][-A-Za-z0-9._]{1,62}"
 _HTTPS = rf"https://[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9])?{_PORT}"
+_REPOSITORY = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
+_ARTIFACT = (
+    rf"oci://[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9])?{_PORT}(/{_REPOSITORY})+"
+    r"(:[A-Za-z0-9_][-A-Za-z0-9._]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?"  # names a volume of the pod too
 _PATH = r"(/[!-.0-\[\]-~]+)+/?"  # printable ASCII but the backslash
-_SOURCE = re.compile(rf"({_BUCKET}|{_HTTPS}|{_CLAIM}){_PATH}")
+_SOURCE = re.compile(rf"({_BUCKET}|{_HTTPS}|{_CLAIM}){_PATH}|{_ARTIFACT}")
 _STORE = re.compile(rf"({_BUCKET}|{_CLAIM})({_PATH}|/)?")
 
 
 def source_uri(value: object, path: str) -> str:
-    """The address of a model or of data: s3, https or pvc."""
-    uri = _uri(value, path, "s3://, https:// or pvc://", r"(s3|https|pvc)://")
+    """The address of a model or of data: s3, https, oci or pvc."""
+    uri = _uri(value, path, "s3://, https://, oci:// or pvc://", r"(s3|https|oci|pvc)://")
     if not _SOURCE.fullmatch(uri):
         raise SpecError(
-            f"{path}: must look like s3://BUCKET/KEY, https://HOST/PATH or pvc://CLAIM/PATH,"
-            " in printable ASCII without spaces"
+            f"{path}: must look like s3://BUCKET/KEY, https://HOST/PATH,"
+            " oci://REGISTRY/REPOSITORY:TAG, oci://REGISTRY/REPOSITORY@sha256:DIGEST or"
+            " pvc://CLAIM/PATH, in printable ASCII without spaces"
         )
     return uri
 

@@ -19,7 +19,14 @@ from tightship.optimize.metrics.base import Truth
 from tightship.optimize.probe import MADE
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.wire import Outline
-from tightship.storage import ArchiveLimits, archive_format, check_folder, unpack
+from tightship.storage import (
+    ArchiveLimits,
+    archive_format,
+    assemble,
+    check_folder,
+    has_layers,
+    unpack,
+)
 
 PROBE_THREADS = 1
 
@@ -94,13 +101,16 @@ def _limitations(contract: Contract) -> tuple[Told, ...]:
 
 
 def _opened(folders: Folders, target: Path, request: JobRequest) -> Path:
-    """The source's folder, or what its only file unpacks to when that is an archive."""
+    """The source's folder, or what its only file or its layers unpack to."""
     folder = folders.source
     files = check_folder(folder) if folder.exists() else ()
-    if len(files) != 1 or archive_format(folder / files[0]) is None:
-        return folder
     room = space.room(folders.work, request.scratch_bytes)
     limits = ArchiveLimits(max_bytes=request.max_source_bytes, room=room)
+    if request.source_uri.startswith("oci://") and has_layers(folder):
+        assemble(folder, target, limits)
+        return target
+    if len(files) != 1 or archive_format(folder / files[0]) is None:
+        return folder
     unpack(folder / files[0], target, limits)
     return target
 

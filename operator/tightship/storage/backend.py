@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tightship.storage.digests import FileDigest, Kind
 from tightship.storage.errors import SOURCE_NOT_FOUND, StorageError
@@ -64,6 +64,15 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Give back connections."""
+        ...
+
+
+@runtime_checkable
+class Versioned(Backend, Protocol):
+    """A backend whose sources have versions under names that move: tags, branches."""
+
+    async def resolve(self, uri: Uri, digest: str | None) -> Uri:
+        """The URI of the version that it names now, or of the one that `digest` (hex) fixes."""
         ...
 
 

@@ -2,24 +2,15 @@
 
 import asyncio
 import hashlib
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Coroutine,
-    Iterable,
-    Mapping,
-)
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Coroutine, Iterable
+from contextlib import aclosing
 from pathlib import Path, PurePosixPath
 from typing import Self, TypeVar
 
 from tightship.api.artifact import MANIFEST
 from tightship.storage import publication
-from tightship.storage.backend import Backend, Entry, Payload, Stat, not_found
-from tightship.storage.credentials import Credentials
+from tightship.storage.backend import Backend, Entry, Payload, Stat, Versioned, not_found
+from tightship.storage.backends import Access, opened
 from tightship.storage.digests import (
     Download,
     FileDigest,
@@ -29,48 +20,25 @@ from tightship.storage.digests import (
     same_digest,
 )
 from tightship.storage.errors import (
-    DIGEST_MISMATCH,
     INVALID_URI,
     SOURCE_NOT_FOUND,
-    TIMED_OUT,
     UNSAFE_FILE,
     UNSUPPORTED_SCHEME,
     StorageError,
 )
-from tightship.storage.hosts import HostPolicy
-from tightship.storage.https import HttpsBackend
 from tightship.storage.limits import Limits, Meter
-from tightship.storage.local import LocalBackend
 from tightship.storage.publication import Publication
-from tightship.storage.s3 import S3Backend
-from tightship.storage.sink import save
-from tightship.storage.transport import ATTEMPTS, CONNECTIONS, IDLE_SECONDS, Transport, backoff
+from tightship.storage.transfer import bounded, changed, copy_file, remove_files, within
 from tightship.storage.tree import check_folder
 from tightship.storage.uris import Scheme, Uri, parse_uri, safe_path
 
-_I = TypeVar("_I")
 _T = TypeVar("_T")
 _SMALL = 16 << 20
 _MAX_DELETED = 1_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """What one process may reach, and with which keys.
-
-    `claims` maps a PersistentVolumeClaim's name to the folder where it is mounted. `allow_file`
-    permits file:// (development and tests). `idle_seconds` is how long a server may be silent.
-    """
-
-    hosts: HostPolicy = field(default_factory=HostPolicy)
-    credentials: Credentials = field(default_factory=Credentials)
-    claims: Mapping[str, Path] = field(default_factory=dict)
-    allow_file: bool = False
-    idle_seconds: float = IDLE_SECONDS
-
-
 class Storage:
-    """Files behind s3://, https://, pvc:// and file:// URIs; an async context manager.
+    """Files behind URIs of every scheme; an async context manager.
 
     Every method raises StorageError and nothing else for what the other side or the disk does.
     A URI names a folder when it ends with `/`, or when no file but files below it exist.
@@ -151,6 +119,7 @@ class Storage:
 
         A file keeps its name, a folder its relative paths. Each file appears when it is whole. On a
         digest that differs from `digest` (hex, `sha256:` or not) everything written is removed.
+        What has versions (oci, hf) is resolved once, and every file is of that version.
 
         Raises:
             StorageError: SourceNotFound also for an empty folder, SourceTooLarge, TooManyFiles,
@@ -158,19 +127,22 @@ class Storage:
         """
         limits = limits or Limits()
         parsed, backend = self._resolve(uri)
-        async with _within(limits.max_seconds, parsed):
+        async with within(limits.max_seconds, parsed):
+            if isinstance(backend, Versioned):
+                parsed = await backend.resolve(parsed, digest)
+                uri = str(parsed)
             stat = await self.stat(uri)
-            meter = Meter(limits, str(parsed))
+            meter = Meter(limits, uri)
             if stat.kind is Kind.FOLDER:
                 files = await self._copy_folder(uri, to, meter)
-                found = folder_digest(files)
+                found = parsed.digest or folder_digest(files)
             else:
                 meter.expect(1, stat.bytes or 0)
-                files = (await _copy(backend, parsed, to, parsed.name, meter),)
+                files = (await copy_file(backend, parsed, to, parsed.name, meter),)
                 found = files[0].sha256
         if digest is not None and not same_digest(found, digest):
-            _remove(to, files)
-            raise _mismatch(parsed, found, digest)
+            remove_files(to, files)
+            raise changed(parsed, found, digest)
         return Download(root=to, kind=stat.kind, files=files, digest=found)
 
     async def put_bytes(self, content: bytes, uri: str) -> FileDigest:
@@ -250,7 +222,7 @@ class Storage:
         parsed, backend = self._resolve(uri)
 
         async def copy(name: str) -> FileDigest:
-            return await _copy(backend, parsed.child(name), to, name, meter)
+            return await copy_file(backend, parsed.child(name), to, name, meter)
 
         return tuple(sorted(await bounded(copy, names)))
 
@@ -280,88 +252,13 @@ class Storage:
             raise StorageError(
                 UNSUPPORTED_SCHEME,
                 f"{parsed}: file:// is for development only and is switched off here. "
-                "Use s3://, https:// or pvc://.",
+                "Use s3://, https://, oci:// or pvc://.",
             )
         if parsed.scheme not in self._backends:
-            self._backends[parsed.scheme] = self._backend(parsed.scheme)
+            self._backends[parsed.scheme] = opened(parsed.scheme, self._access)
         return parsed, self._backends[parsed.scheme]
-
-    def _backend(self, scheme: Scheme) -> Backend:
-        access, credentials = self._access, self._access.credentials
-        match scheme:
-            case Scheme.S3:
-                transport = Transport(
-                    access.hosts, credentials, access.idle_seconds, verify=credentials.s3.verify_ssl
-                )
-                return S3Backend(transport, credentials)
-            case Scheme.HTTPS:
-                transport = Transport(access.hosts, credentials, access.idle_seconds)
-                return HttpsBackend(transport, credentials.authorization)
-            case Scheme.PVC:
-                return LocalBackend(access.claims)
-            case Scheme.FILE:
-                return LocalBackend({"": Path("/")})
-
-
-async def bounded(work: Callable[[_I], Awaitable[_T]], items: Iterable[_I]) -> list[_T]:
-    """Do the work on a few items at a time, results in order; the first error ends the rest."""
-    gate = asyncio.Semaphore(CONNECTIONS)
-
-    async def one(item: _I) -> _T:
-        async with gate:
-            return await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
 
 
 def run(work: Coroutine[object, object, _T]) -> _T:
     """Run one storage coroutine from synchronous code."""
     return asyncio.run(work)
-
-
-async def _copy(backend: Backend, uri: Uri, to: Path, name: str, meter: Meter) -> FileDigest:
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return await _copy_once(backend, uri, to, name, meter)
-        except StorageError as error:
-            if not error.retryable:
-                raise
-        await backoff(attempt)
-    return await _copy_once(backend, uri, to, name, meter)
-
-
-async def _copy_once(backend: Backend, uri: Uri, to: Path, name: str, meter: Meter) -> FileDigest:
-    async with aclosing(backend.stream(uri)) as chunks:
-        return await save(chunks, to, name, meter)
-
-
-@asynccontextmanager
-async def _within(seconds: float, uri: Uri) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise StorageError(
-            TIMED_OUT,
-            f"{uri} did not arrive within {seconds:g} s. Use a faster or smaller source, "
-            "or raise the limit.",
-            retryable=True,
-        ) from error
-
-
-def _remove(folder: Path, files: Iterable[FileDigest]) -> None:
-    for file in files:
-        (folder / file.path).unlink(missing_ok=True)
-
-
-def _mismatch(uri: Uri, found: str, wanted: str) -> StorageError:
-    return StorageError(
-        DIGEST_MISMATCH,
-        f"{uri} has digest sha256:{found}, wanted is sha256:{wanted.removeprefix('sha256:')}. The "
-        "source has changed: correct the digest in the spec, or restore the source.",
-    )

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tightship.storage.dockerconfig import KEY as DOCKER_CONFIG
+from tightship.storage.dockerconfig import Login, parse_logins
 from tightship.storage.errors import INVALID_CREDENTIALS, StorageError
 
 ANNOTATION_PREFIX = "serving.kserve.io/"
@@ -26,6 +28,7 @@ _KEYS = (
     "HTTP_BEARER_TOKEN",
     "HTTP_USERNAME",
     "HTTP_PASSWORD",
+    DOCKER_CONFIG,
     "ca.crt",
 )
 _YES = {"1", "true", "yes"}
@@ -52,8 +55,8 @@ class S3Settings:
 class Credentials:
     """Keys and headers for one source or store; nothing of them appears in `repr`.
 
-    `authorization` is the whole Authorization header for https; `ca` holds certificates (PEM) that
-    are trusted beside the system's.
+    `authorization` is the whole Authorization header for https, `logins` are those to registries,
+    by their places; `ca` holds certificates (PEM) that are trusted beside the system's.
     """
 
     access_key_id: str | None = field(default=None, repr=False)
@@ -62,6 +65,7 @@ class Credentials:
     authorization: str | None = field(default=None, repr=False)
     ca: str | None = field(default=None, repr=False)
     s3: S3Settings = S3Settings()
+    logins: Mapping[str, Login] = field(default_factory=dict)
 
     @classmethod
     def from_mapping(
@@ -74,7 +78,8 @@ class Credentials:
         S3_USE_ANON_CREDENTIAL, or their annotations serving.kserve.io/s3-endpoint, s3-region,
         s3-usehttps, s3-verifyssl, s3-usevirtualbucket, s3-useanoncredential and s3-cabundle;
         `ca.crt` (or the key that s3-cabundle names); HTTP_AUTHORIZATION, or HTTP_BEARER_TOKEN, or
-        HTTP_USERNAME with HTTP_PASSWORD. Data wins over an annotation; other keys are ignored.
+        HTTP_USERNAME with HTTP_PASSWORD; .dockerconfigjson for registries. Data wins
+        over an annotation; other keys are ignored.
 
         Raises:
             StorageError: InvalidCredentials for half a key pair or a value that cannot be read.
@@ -89,6 +94,7 @@ class Credentials:
             secret_access_key=secret,
             session_token=values.get("AWS_SESSION_TOKEN"),
             authorization=_authorization(values),
+            logins=parse_logins(values[DOCKER_CONFIG]) if DOCKER_CONFIG in values else {},
             ca=values.get(settings.text("", "s3-cabundle") or "ca.crt") or values.get("ca.crt"),
             s3=S3Settings(
                 endpoint=settings.text("S3_ENDPOINT", "s3-endpoint"),
@@ -118,7 +124,7 @@ class Credentials:
         if folder.is_dir() and not files:
             raise _invalid(
                 "it does not exist, or has none of the keys that are read (such as"
-                " AWS_ACCESS_KEY_ID, S3_ENDPOINT, HTTP_BEARER_TOKEN)"
+                " AWS_ACCESS_KEY_ID, S3_ENDPOINT, HTTP_BEARER_TOKEN, .dockerconfigjson)"
             )
         return cls.from_mapping({path.name: _text(path) for path in files})
 

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from tightship.storage.errors import DIGEST_MISMATCH, StorageError
 
 CHUNK = 1 << 20  # bytes read, hashed and written at a time
 
@@ -65,3 +67,30 @@ def file_digest(path: Path, name: str | None = None) -> FileDigest:
 def same_digest(left: str, right: str) -> bool:
     """Whether two digests agree; the prefix `sha256:` and upper case make no difference."""
     return left.lower().removeprefix("sha256:") == right.lower().removeprefix("sha256:")
+
+
+async def checked(
+    chunks: AsyncIterator[bytes], wanted: FileDigest, subject: str
+) -> AsyncGenerator[bytes, None]:
+    """The same bytes, which must be those of a digest: not one more is passed on than it has.
+
+    Raises:
+        StorageError: DigestMismatch, before the end of the stream is.
+    """
+    total, size = hashlib.sha256(), 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > wanted.bytes:
+            raise _other_bytes(wanted, subject)
+        total.update(chunk)
+        yield chunk
+    if size != wanted.bytes or total.hexdigest() != wanted.sha256:
+        raise _other_bytes(wanted, subject)
+
+
+def _other_bytes(wanted: FileDigest, subject: str) -> StorageError:
+    return StorageError(
+        DIGEST_MISMATCH,
+        f"{subject} does not have the {wanted.bytes} bytes of sha256:{wanted.sha256} that its "
+        "server announced. Upload it again, or restore the source.",
+    )

@@ -25,6 +25,7 @@ SOURCE_UNREACHABLE: Final = "SourceUnreachable"
 TIMED_OUT: Final = "TimedOut"
 TOO_MANY_FILES: Final = "TooManyFiles"
 UNSAFE_FILE: Final = "UnsafeFile"
+UNSUPPORTED_ARTIFACT: Final = "UnsupportedArtifact"
 UNSUPPORTED_OPERATION: Final = "UnsupportedOperation"
 UNSUPPORTED_SCHEME: Final = "UnsupportedScheme"
 WRITE_FAILED: Final = "WriteFailed"
@@ -41,13 +42,22 @@ class StorageError(Exception):
         reason: one of REASONS.
         message: cause and remedy in plain words; never a secret, a query string or a traceback.
         retryable: whether the same call may succeed later without a change by anybody.
+        retry_after: seconds that the server asked to wait, where it did.
     """
 
-    def __init__(self, reason: str, message: str, *, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
         self.message = message
         self.retryable = retryable
+        self.retry_after = retry_after
 
     def to_failure(self) -> Failure:
         """The same as the API's value, for termination messages and the agent's state."""

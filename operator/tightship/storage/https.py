@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator
 
 from yarl import URL
 
+from tightship.storage.answers import refuse_packed
 from tightship.storage.backend import Entry, Payload, Stat
 from tightship.storage.digests import Kind
 from tightship.storage.errors import (
-    INVALID_RESPONSE,
     INVALID_URI,
     UNSUPPORTED_OPERATION,
     StorageError,
@@ -36,13 +36,7 @@ class HttpsBackend:
     async def stream(self, uri: Uri) -> AsyncGenerator[bytes, None]:
         """The body of a GET."""
         async with self._transport.request("GET", _url(uri), self._headers, str(uri)) as response:
-            coding = response.headers.get("Content-Encoding", "identity").lower()
-            if coding != "identity":
-                raise StorageError(
-                    INVALID_RESPONSE,
-                    f"the server of {uri} sends the file packed ({coding[:20]!a}) although it "
-                    "was asked not to. Switch the compression of this path off.",
-                )
+            refuse_packed(response, str(uri))
             async for chunk in chunks(response):
                 yield chunk
 

@@ -13,6 +13,11 @@ _MAX_PATH = 1024
 _MAX_SEGMENT = 255
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_REPOSITORY = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"  # each part; OCI Distribution Specification 1.1
+_ARTIFACT = re.compile(
+    rf"(?P<path>{_REPOSITORY}(/{_REPOSITORY})*)"
+    r"(?P<version>(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?)"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -21,6 +26,7 @@ class Scheme(StrEnum):
 
     S3 = "s3"
     HTTPS = "https"
+    OCI = "oci"
     PVC = "pvc"
     FILE = "file"
 
@@ -32,6 +38,9 @@ class Uri:
     `authority` is the bucket, the claim or `host[:port]` ("" for file). `path` has no leading slash
     and, but for https where it stays percent-encoded, is taken literally. `folder` tells that the
     URI ended with `/`. `query` is kept out of `str()`: signed addresses carry secrets there.
+
+    An artifact of a registry is a folder: `path` is its repository, `version` how a version was
+    named (`:TAG`, `@sha256:DIGEST`, both or nothing), and `inside` a file of it.
     """
 
     scheme: Scheme
@@ -39,13 +48,23 @@ class Uri:
     path: str
     folder: bool = False
     query: str = ""
+    version: str = ""
+    inside: str = ""
 
     def __str__(self) -> str:
         tail = "/" if self.folder and self.path else ""
+        inside = f" ({self.inside})" if self.inside else ""
+        if self.scheme is Scheme.OCI:
+            tail = f"{self.version}{inside}"
         return f"{self.scheme}://{self.authority}/{self.path}{tail}"
 
     def __repr__(self) -> str:
         return f"Uri({str(self)!r})"
+
+    @property
+    def digest(self) -> str | None:
+        """The sha256 (hex) that the URI itself fixes; None where it names no digest."""
+        return self.version.partition("@sha256:")[2] or None
 
     @property
     def name(self) -> str:
@@ -56,6 +75,8 @@ class Uri:
 
     def child(self, relative: str) -> "Uri":
         """The URI of a file below this folder."""
+        if self.scheme is Scheme.OCI:
+            return replace(self, inside=relative, folder=False)
         path = f"{self.path}/{relative}" if self.path else relative
         return replace(self, path=path.strip("/"), folder=relative.endswith("/"))
 
@@ -80,7 +101,8 @@ def parse_uri(text: str) -> Uri:
         raise StorageError(
             UNSUPPORTED_SCHEME,
             f"storage scheme {parts.scheme or 'none'!r} is not supported. Use s3://BUCKET/KEY, "
-            "https://HOST/PATH or pvc://CLAIM/PATH (file:///PATH in development only).",
+            "https://HOST/PATH, oci://REGISTRY/REPOSITORY:TAG or pvc://CLAIM/PATH "
+            "(file:///PATH in development only).",
         ) from error
     shown = f"{scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
     if "@" in parts.netloc:
@@ -90,12 +112,25 @@ def parse_uri(text: str) -> Uri:
     _check_authority(scheme, parts.netloc, shown)
     if ("?" in text) and scheme is not Scheme.HTTPS:
         raise _invalid(shown, "carries a query, which only https addresses may")
+    if scheme is Scheme.OCI:
+        return _artifact(parts.netloc, parts.path[1:], shown)
     path = parts.path.lstrip("/") if scheme is Scheme.HTTPS else parts.path[1:]
     folder = path.endswith("/") or not path
     path = path.removesuffix("/")
     if path and not _plain(unquote(path) if scheme is Scheme.HTTPS else path):
         raise _invalid(shown, "has an empty, '.' or '..' part in its path, or a very long one")
     return Uri(scheme, parts.netloc, path, folder, parts.query)
+
+
+def _artifact(registry: str, text: str, shown: str) -> Uri:
+    found = _ARTIFACT.fullmatch(text)
+    if found is None or len(found["path"]) > _MAX_SEGMENT:
+        raise _invalid(
+            shown,
+            "names no artifact; the form is oci://REGISTRY/REPOSITORY:TAG or "
+            "oci://REGISTRY/REPOSITORY@sha256:DIGEST, the repository in lower case",
+        )
+    return Uri(Scheme.OCI, registry, found["path"], folder=True, version=found["version"])
 
 
 def safe_path(path: str, subject: str) -> str:
@@ -139,8 +174,8 @@ def _check_authority(scheme: Scheme, authority: str, shown: str) -> None:
             raise _invalid(shown, "has no valid claim name; the form is pvc://CLAIM/PATH")
         case Scheme.FILE if authority:
             raise _invalid(shown, "names a host; the form is file:///PATH")
-        case Scheme.HTTPS if not authority:
-            raise _invalid(shown, "has no host; the form is https://HOST/PATH")
+        case Scheme.HTTPS | Scheme.OCI if not authority:
+            raise _invalid(shown, f"has no host; the form is {scheme}://HOST/PATH")
 
 
 def _invalid(shown: str, why: str) -> StorageError:

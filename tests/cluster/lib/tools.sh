@@ -1,7 +1,7 @@
 # Commands built from Go modules, once, into the cache: the clients, the servers of integration tests, Kubernetes itself.
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
-test_tools=(kubectl kind helm kube-apiserver etcd versitygw kubeconform)
+test_tools=(kubectl kind helm kube-apiserver etcd versitygw registry oras fake-gcs-server kubeconform)
 node_tools=(kubelet kubeadm kubectl kube-apiserver kube-controller-manager kube-scheduler kube-proxy etcd coredns kind pause)
 
 # build_tools [NAME...]: makes sure of these commands, by default of those that tests call.
@@ -26,6 +26,9 @@ build_tool() {
     kind) go_install "sigs.k8s.io/kind@$KIND_VERSION" "$part" ;;
     helm) go_install "helm.sh/helm/v4/cmd/helm@$HELM_VERSION" "$part" ;;
     versitygw) go_install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW_VERSION" "$part" ;;
+    registry) go_install "github.com/distribution/distribution/v3/cmd/registry@$REGISTRY_VERSION" "$part" ;;
+    oras) go_install "oras.land/oras/cmd/oras@$ORAS_VERSION" "$part" ;;
+    fake-gcs-server) go_install "github.com/fsouza/fake-gcs-server@$FAKE_GCS_VERSION" "$part" ;;
     kubeconform) go_install "github.com/yannh/kubeconform/cmd/kubeconform@$KUBECONFORM_VERSION" "$part" ;;
     pause) gcc -static -Os -s -o "$part/pause" "$here/node/pause.c" ;;
     *) die "no command named '$1'; known: ${test_tools[*]} ${node_tools[*]}" ;;

@@ -116,6 +116,45 @@ def test_what_a_gate_may_ask_of_a_metric(
     _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, _gated(*gate), parse_model)
 
 
+SOURCES = [
+    *(
+        "oci://h/r",
+        "oci://h:5000/r/s__t:1.0",
+        "oci://h/r@sha256:" + "0" * 64,
+        "oci://h",
+        "oci://h/",
+    ),
+    *("oci://h/r:-", "oci://h/R", "oci://h/r/", "oci://h/r:1@sha256:" + "a" * 64, "oci:///r"),
+    *(
+        "oci://h/r@sha256:" + "0" * 63,
+        "oci://h/r@sha512:" + "0" * 128,
+        "oci://h//r",
+        "oci://h/../r",
+    ),
+    *(
+        "oci://u:p@h/r",
+        "oci://h/r?x",
+        "oci://h/r--s/t_u.v-w:" + "x" * 128,
+        "oci://h/r:" + "x" * 129,
+    ),
+    *(
+        "oci://h/r___s",
+        "oci://h/r..s",
+        "oci://h/-r",
+        "oci://[::1]/r",
+        "oci://h:0/r",
+        "oci://h/r:1/s",
+    ),
+]
+
+
+@pytest.mark.parametrize("uri", SOURCES)
+def test_addresses_of_sources(admission: Admission, uri: str) -> None:
+    spec = documents.changed(documents.FULL_MODEL, ("model", "storageUri"), uri)
+    spec = documents.changed(spec, ("data", "evaluation", "storageUri"), uri)
+    _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
+
+
 @_CASES
 @given(spec=documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL))
 @example(spec=documents.MINIMAL_MODEL)

@@ -78,10 +78,15 @@ def left_in(folder: Path) -> list[str]:
 
 
 def s3_access(s3: S3, **changes: str) -> Access:
-    keys = {"access_key_id": s3.access_key, "secret_access_key": s3.secret_key} | changes
+    settings = S3Settings(endpoint=s3.endpoint, region=s3.region)
+    credentials = Credentials(
+        access_key_id=changes.get("access_key_id", s3.access_key),
+        secret_access_key=changes.get("secret_access_key", s3.secret_key),
+        s3=settings,
+    )
     return Access(
         hosts=HostPolicy.of("127.0.0.1"),
-        credentials=Credentials(**keys, s3=S3Settings(endpoint=s3.endpoint, region=s3.region)),
+        credentials=credentials,
         allow_file=True,
     )
 

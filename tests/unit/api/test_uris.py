@@ -10,10 +10,20 @@ from tightship.storage import HostPolicy
 from tightship.storage.uris import parse_uri
 
 _PIECES = st.sampled_from(
-    [*"/._-@:?#aB9~+=,;!$&'()*", "//", "..", "bucket", "model.onnx", ":443", "s3://", "x" * 30]
+    [
+        *"/._-@:?#aB9~+=,;!$&'()*",
+        "//",
+        "..",
+        "bucket",
+        "model.onnx",
+        ":443",
+        "@sha256:" + "0" * 64,
+        "s3://",
+        "x" * 30,
+    ]
 )
 _TEXT = st.lists(_PIECES, max_size=8).map("".join)
-_SCHEMES = st.sampled_from(["s3://", "https://", "pvc://"])
+_SCHEMES = st.sampled_from(["s3://", "https://", "oci://", "pvc://"])
 
 
 @given(_SCHEMES, _TEXT)

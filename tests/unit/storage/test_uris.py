@@ -27,6 +27,8 @@ SEGMENT = st.from_regex(r"\A[A-Za-z0-9_=+ %~-][A-Za-z0-9._=+~-]{0,20}\Z").filter
         ("file:///tmp/x", Scheme.FILE, "", "tmp/x", False),
         ("https://h:8443/a%20b", Scheme.HTTPS, "h:8443", "a%20b", False),
         ("https://h", Scheme.HTTPS, "h", "", True),
+        ("oci://h:5000/a/b__c:1.0", Scheme.OCI, "h:5000", "a/b__c", True),
+        ("oci://h/a@sha256:" + "0" * 64, Scheme.OCI, "h", "a", True),
     ],
 )
 def test_uris_are_read(
@@ -54,6 +56,19 @@ def test_uris_are_read(
         "s3://bucket/a\nb",
         "s3://bucket/" + "x" * 300,
         "s3://bucket/" + "x/" * 1200,
+        "oci://h",
+        "oci://h/",
+        "oci:///a",
+        "oci://h/A",
+        "oci://h/a/",
+        "oci://h/a:",
+        "oci://h/a:t/b",
+        "oci://h/a:t?x=1",
+        "oci://h/a@sha256:00",
+        "oci://h/a@md5:" + "0" * 32,
+        "oci://h/../a",
+        "oci://user:canary@h/a",
+        "oci://h/" + "a" * 300,
         "pvc://Claim/x",
         "pvc://../x",
         "file://host/x",
@@ -74,9 +89,7 @@ def test_ambiguous_uris_are_refused(text: str) -> None:
     assert "pass" not in caught.value.message.replace("password", "")
 
 
-@pytest.mark.parametrize(
-    "text", ["gs://b/x", "oci://r/x", "hf://o/m", "http://h/x", "ftp://h", "x"]
-)
+@pytest.mark.parametrize("text", ["gs://b/x", "hf://o/m", "http://h/x", "ftp://h", "x"])
 def test_an_unknown_scheme_names_those_that_are_supported(text: str) -> None:
     with pytest.raises(StorageError) as caught:
         parse_uri(text)
