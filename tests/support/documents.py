@@ -36,7 +36,12 @@ FULL_MODEL: Document = {
         },
     },
     "optimization": {
-        "techniques": {"quantize": {}, "halfPrecision": {}, "prune": {"sparsity": "0.7"}},
+        "techniques": {
+            "quantize": {},
+            "halfPrecision": {},
+            "openvino": {},
+            "prune": {"sparsity": "0.7"},
+        },
         "accuracyGate": {
             "maxDrop": "0.02",
             "worstValue": "0.75",

@@ -50,6 +50,7 @@ class JobRequest:
     half_precision: bool
     prune: bool
     prune_sparsity: float
+    openvino: bool
     max_drop: float
     confidence: float
     min_speedup: float
@@ -67,6 +68,7 @@ class JobRequest:
     positive_class: int | None = None
     worst_value: float | None = None
     max_class_drop: float | None = None
+    accelerator: str | None = None
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""

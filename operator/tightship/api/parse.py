@@ -164,6 +164,7 @@ def _techniques(value: object, path: str) -> Techniques:
     techniques = Techniques(
         quantize=fields.optional("quantize", _switch, False),
         half_precision=fields.optional("halfPrecision", _switch, False),
+        openvino=fields.optional("openvino", _switch, False),
         prune=sparsity is not None,
         prune_sparsity=0.5 if sparsity is None else sparsity,
     )

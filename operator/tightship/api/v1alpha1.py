@@ -96,6 +96,7 @@ class Techniques:
 
     quantize: bool = True
     half_precision: bool = True
+    openvino: bool = True
     prune: bool = True
     prune_sparsity: float = 0.5
 

@@ -185,14 +185,17 @@ class Watch:
             if not stop.is_set():
                 _reraise(done)
         finally:
-            for (
-                session
-            ) in sessions:  # first: aiohttp ends a connection in use at once, and for good
-                await session.close()
+            await _close(sessions)  # first: aiohttp ends a connection in use at once, and for good
             await _end_all()
+            await _close(sessions)  # of a login that was under way
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(call, *arguments)
+
+
+async def _close(sessions: list[aiohttp.ClientSession]) -> None:
+    for session in sessions:
+        await session.close()
 
 
 def _reraise(done: set[asyncio.Task[Any]]) -> None:

@@ -212,6 +212,7 @@ def _request(
         metric=spec.evaluation.metric.value if spec.evaluation else None,
         quantize=techniques.quantize,
         half_precision=techniques.half_precision,
+        openvino=techniques.openvino,
         prune=techniques.prune,
         prune_sparsity=techniques.prune_sparsity,
         max_drop=gate.max_drop,
@@ -231,6 +232,7 @@ def _request(
         positive_class=spec.evaluation.positive_class if spec.evaluation else None,
         worst_value=gate.worst_value,
         max_class_drop=gate.max_class_drop,
+        accelerator=pool.accelerator.resource_name if pool.accelerator else None,
     )
 
 

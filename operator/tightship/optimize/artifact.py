@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tightship.api.artifact import MANIFEST, MANIFEST_SCHEMA, Summary
-from tightship.optimize import report
+from tightship.optimize import report, serving
 from tightship.optimize.conversion import Conversion
+from tightship.optimize.engine import Executable
 from tightship.report import document, page
 
 SUMMARY = "summary"
@@ -27,9 +28,11 @@ def write(conversion: Conversion, folder: Path) -> Summary | None:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "model" / "1").mkdir(parents=True)
     chosen = conversion.chosen
-    model = chosen.file if chosen and chosen.file else conversion.original
-    shutil.copyfile(model, folder / "model" / "1" / "model.onnx")
-    (folder / "model" / "config.pbtxt").write_text(conversion.config.text)
+    model = (chosen.model if chosen else None) or Executable(conversion.original)
+    for file in model.files:
+        shutil.copyfile(file, folder / "model" / "1" / file.name)
+    config = serving.for_model(conversion.config.text, model, conversion.request.threads)
+    (folder / "model" / "config.pbtxt").write_text(config)
     told = report.report(conversion)
     _write_json(folder / REPORT, told)
     (folder / PAGE).write_text(page.page(document.read(told)), encoding="utf-8")

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
+from tightship.optimize.engine import ORIGINALS, Executable
 from tightship.optimize.techniques import Recipe
 from tightship.optimize.timing import Timed
 
@@ -33,7 +33,7 @@ class Candidate:
     recipe: Recipe | None = None
     status: Status = Status.PASSED
     reason: str = ""
-    file: Path | None = None
+    model: Executable | None = None
     bytes: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
@@ -67,6 +67,8 @@ class Candidate:
             "technique": self.technique,
             "status": self.status.value,
             "reason": self.reason,
+            "engine": asdict(self.recipe.engine if self.recipe else ORIGINALS),
+            "computed": self.verdicts.get("computed"),
             "passes": [{"name": step.name, "params": dict(step.params)} for step in passes],
             "bytes": self.bytes or None,
             "seconds": round(self.seconds, 2),

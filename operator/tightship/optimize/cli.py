@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--slo-percentile", type=int, choices=[50, 90, 95, 99], default=99)
     made.add_argument("--no-quantize", action="store_true")
     made.add_argument("--no-half-precision", action="store_true")
+    made.add_argument("--no-openvino", action="store_true")
     made.add_argument("--no-prune", action="store_true")
     made.add_argument("--sparsity", type=float, default=0.5, help="share of zeros (default 0.5)")
     made.add_argument("--threads", type=int, default=1, help="of the runtime (default 1)")
@@ -149,6 +150,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         metric=options.metric if evaluation else None,
         quantize=not options.no_quantize,
         half_precision=not options.no_half_precision,
+        openvino=not options.no_openvino,
         prune=not options.no_prune,
         prune_sparsity=options.sparsity,
         max_drop=options.max_drop,

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -15,6 +15,7 @@ from tightship.optimize import runtime, selection, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.metrics import fidelity
 from tightship.optimize.runtime import Outputs
@@ -71,7 +72,7 @@ class Stand:
         client: TritonClient,
         repository: Path,
         contract: Contract,
-        config: str,
+        config: Callable[[Executable], str],
         budget: Budget,
     ) -> None:
         repository.mkdir(parents=True, exist_ok=True)
@@ -99,21 +100,25 @@ class Stand:
             await asyncio.sleep(_POLL_SECONDS)
         return await self.client.server_version()
 
-    async def load(self, name: str, model: Path) -> None:
-        """Put a model file into the repository under a name and load it.
+    async def load(self, name: str, model: Executable) -> None:
+        """Put a model's files into the repository under a name and load it.
 
         Raises:
             UnconfirmedError: Triton does not take it.
         """
-        files = model.parent / f"{model.stem}-served"
+        folder = model.file.parent
+        files = folder / f"{model.file.stem}-served"
         files.mkdir(exist_ok=True)
-        target = files / "model.onnx"
-        target.unlink(missing_ok=True)
-        target.hardlink_to(model)
+        for file in model.files:
+            target = files / file.name
+            target.unlink(missing_ok=True)
+            target.hardlink_to(file)
         text = config_pbtxt.effective_config(
-            config_pbtxt.without_cache(self._config), name, ServingConfig(dynamic_batching=False)
+            config_pbtxt.without_cache(self._config(model)),
+            name,
+            ServingConfig(dynamic_batching=False),
         )
-        self._repository.publish(name, model.parent.name, files=files, config=text)
+        self._repository.publish(name, folder.name, files=files, config=text)
         try:
             await self.client.load(name)
         except TritonUnreachableError:

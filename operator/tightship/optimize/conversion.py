@@ -152,6 +152,8 @@ def _facts(request: JobRequest, intake: Intake) -> Facts:
         half_precision=request.half_precision,
         prune=request.prune,
         sparsity=request.prune_sparsity,
+        openvino=request.openvino,
+        accelerator=request.accelerator,
     )
 
 

@@ -11,19 +11,19 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from tightship.api.v1alpha1 import Metric
-from tightship.optimize import data, runtime
+from tightship.optimize import data, engine, runtime
 from tightship.optimize.budget import Budget, cpus
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.gate import verdict
 from tightship.optimize.gate.needs import Needs, needs
 from tightship.optimize.gate.verdict import Demands, Verdict
 from tightship.optimize.metrics import fidelity, registry
 from tightship.optimize.metrics.base import Judged, Truth
-from tightship.optimize.runtime import Outputs
+from tightship.optimize.runtime import Outputs, Session
 
 _LOOK_BURSTS = 8
 _LOOK_MARGIN = 1.08  # what a quick look may be wrong by
@@ -89,8 +89,9 @@ def _needs(judging: Judging, dataset: Dataset, found: Judged) -> Needs:
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Child's entry for a candidate: {judging, model, simulation} -> verdicts to the first miss."""
     judging = Judging.from_json(payload["judging"])
-    race = _Race(judging, Path(payload["model"]), payload["simulation"])
-    return race.run()
+    model = Executable.from_json(payload["model"])
+    race = _Race(judging, model, payload["simulation"])
+    return {"computed": engine.computed(model), **race.run()}
 
 
 def save_answers(answers: Outputs, folder: Path) -> None:
@@ -117,13 +118,13 @@ def judged(judging: Judging, dataset: Dataset, reference: Outputs, answers: Outp
 class _Race:
     """The stages for one candidate, cheapest first."""
 
-    def __init__(self, judging: Judging, model: Path, simulation: str | None) -> None:
+    def __init__(self, judging: Judging, model: Executable, simulation: str | None) -> None:
         self._judging, self._model, self._simulation = judging, model, simulation
         self._budget = Budget()
         self._dataset = Dataset.load(Path(judging.dataset))
         self._reference = load_answers(Path(judging.reference))
         self._metric = Metric(judging.metric) if judging.metric else None
-        self._session = runtime.session(model, cpus(), spin=False)
+        self._session = engine.load(model, cpus(), spin=False)
 
     def run(self) -> dict[str, Any]:
         """Results so far, and the first miss as `stopped` {stage, reason}."""
@@ -135,15 +136,15 @@ class _Race:
                 return {**result, "stopped": {"stage": name, "reason": reason}}
         return result
 
-    def _sessions(self) -> list[ort.InferenceSession]:
-        """The file as it runs here, and as it would compute on hardware of its precision."""
-        simulated = []
+    def _sessions(self) -> list[Session]:
+        """The model as it runs here, and as it would compute on hardware of its precision."""
+        simulated: list[Session] = []
         if self._simulation:
             file = Path(self._simulation)
             simulated = [runtime.session(file, cpus(), optimise=False, spin=False)]
         return [self._session, *simulated]
 
-    def _some(self, limit: int, session: ort.InferenceSession) -> tuple[Dataset, Outputs, Outputs]:
+    def _some(self, limit: int, session: Session) -> tuple[Dataset, Outputs, Outputs]:
         labels = self._dataset.labels
         rows = data.chosen_rows(labels, len(self._dataset), limit, self._metric)
         part = data.subset(self._dataset, rows, self._metric)
@@ -185,8 +186,8 @@ class _Race:
 
     def _quick_ratio(self) -> float:
         judging = self._judging
-        rivals = [runtime.session(Path(judging.original), judging.threads)]
-        rivals.append(runtime.session(self._model, judging.threads))
+        models = [Executable(Path(judging.original)), self._model]
+        rivals = [engine.load(model, judging.threads) for model in models]
         feed = runtime.feed(judging.contract, self._dataset.arrays, slice(0, 1))
         spent: list[list[float]] = [[], []]
         seconds = self._budget.look_seconds / _LOOK_BURSTS / len(rivals)
@@ -201,7 +202,7 @@ class _Race:
             batch = self._budget.evaluation_batch
             answers = runtime.answers(session, self._judging.contract, self._dataset, batch)
             if session is self._session:
-                save_answers(answers, self._model.parent / "answers")
+                save_answers(answers, self._model.file.parent / "answers")
             result["fidelity"] = fidelity.fidelity(self._reference, answers)
             verdicts.append(self._verdict(self._dataset, self._reference, answers))
         worst = max(verdicts, key=lambda found: (len(found.failed), found.upper))
@@ -224,7 +225,7 @@ class _Race:
 
 
 def burst(
-    session: ort.InferenceSession, feed: Outputs, seconds: float, least: int = 3
+    session: Session, feed: Outputs, seconds: float, least: int = 3
 ) -> tuple[list[float], list[float]]:
     """CPU and wall seconds of each call for that long, `least` calls at least."""
     cpu: list[float] = []

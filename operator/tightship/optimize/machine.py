@@ -12,7 +12,7 @@ from tightship.optimize.budget import cpus, memory_limit
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _SIZE = re.compile(r"(\d+)([KMG]?)")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
-_TOOLS = ("numpy", "onnx", "onnxruntime", "onnxslim", "tightship")
+_TOOLS = ("nncf", "numpy", "onnx", "onnxruntime", "onnxslim", "openvino", "tightship")
 _TELLING = [
     "avx2",
     "avx512f",

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
-from tightship.optimize import confirm, evaluate, selection
+from tightship.optimize import confirm, evaluate, selection, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.confirm import CANDIDATE, ORIGINAL, Proof, Race, Stand, UnconfirmedError
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.intake import Intake
 from tightship.optimize.runtime import Outputs
@@ -64,7 +65,13 @@ class Bench:
         async with TritonClient(
             address.http, metrics_address=address.metrics, deadline=60.0
         ) as client:
-            stand = Stand(client, repository, self._intake.contract, self._config, self._budget)
+            stand = Stand(
+                client,
+                repository,
+                self._intake.contract,
+                lambda model: serving.for_model(self._config, model, self._request.threads),
+                self._budget,
+            )
             try:
                 return await self._proven(stand, order)
             except (TritonError, UnconfirmedError) as error:
@@ -77,7 +84,7 @@ class Bench:
     async def _proven(self, stand: Stand, order: Sequence[Candidate]) -> Outcome:
         server = await stand.ready()
         await stand.drop(ORIGINAL, CANDIDATE)
-        await stand.load(ORIGINAL, self._workshop.original)
+        await stand.load(ORIGINAL, Executable(self._workshop.original))
         await self._original(stand, self._budget.proof_samples)
         winner: Candidate | None = None
         for candidate in order:
@@ -110,14 +117,14 @@ class Bench:
         except TritonError as error:
             candidate.refuse(Status.TRITON_REFUSED, f"Triton failed while it served it: {error}")
             await stand.ready()
-            await stand.load(ORIGINAL, self._workshop.original)
+            await stand.load(ORIGINAL, Executable(self._workshop.original))
         return False
 
     async def _held(self, stand: Stand, candidate: Candidate) -> bool:
-        if candidate.file is None or self._workshop.judged is None:
+        if candidate.model is None or self._workshop.judged is None:
             return False
-        await stand.load(CANDIDATE, candidate.file)
-        expected = evaluate.load_answers(candidate.file.parent / "answers")
+        await stand.load(CANDIDATE, candidate.model)
+        expected = evaluate.load_answers(candidate.model.file.parent / "answers")
         proof, answers = await stand.prove(CANDIDATE, self._workshop.judged, expected)
         race = await stand.race(self._samples, self._request.slo_percentile)
         candidate.triton = {
@@ -152,13 +159,13 @@ class Bench:
 
     async def _finished(self, stand: Stand, winner: Candidate | None, server: str) -> Outcome:
         """Profile what won, alone in Triton, and take its golden answers."""
-        if winner is None or winner.file is None or winner.triton is None:
+        if winner is None or winner.model is None or winner.triton is None:
             race = await stand.alone(ORIGINAL, self._samples, self._request.slo_percentile)
             proof, metric = await self._original(stand, len(self._samples))
         else:
             race, proof = Race(**winner.triton["race"]), Proof(**winner.triton["proof"])
             metric = winner.triton["metric"]
-        model = winner.file if winner and winner.file else self._workshop.original
+        model = (winner.model if winner else None) or Executable(self._workshop.original)
         await stand.drop(ORIGINAL, CANDIDATE)
         await stand.load(CANDIDATE, model)
         profile = await stand.profile(CANDIDATE, self._samples, race.p50)

@@ -53,6 +53,7 @@ def _techniques(request: JobRequest) -> list[str]:
     switches = (
         ("--no-quantize", request.quantize),
         ("--no-half-precision", request.half_precision),
+        ("--no-openvino", request.openvino),
         ("--no-prune", request.prune),
     )
     return [

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -12,6 +13,15 @@ from tightship.optimize.data import Arrays, Dataset
 from tightship.optimize.failures import Reason, RefusalError
 
 Outputs = dict[str, np.ndarray]
+
+
+class Session(Protocol):
+    """A loaded model: ONNX Runtime's own interface, which other runtimes follow."""
+
+    def run(self, names: list[str] | None, feed: Outputs, /) -> list[np.ndarray]:
+        """The outputs of those names, or all of them, for one batch."""
+        ...
+
 
 PROVIDERS = ("CPUExecutionProvider",)
 _PLACE = re.compile(r"Load model from \S+ failed:\s*")
@@ -63,9 +73,7 @@ def batches(count: int, contract: Contract, size: int) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def answers(
-    model: ort.InferenceSession, contract: Contract, dataset: Dataset, size: int
-) -> Outputs:
+def answers(model: Session, contract: Contract, dataset: Dataset, size: int) -> Outputs:
     """Outputs for all samples by name, first axis the sample.
 
     Raises:

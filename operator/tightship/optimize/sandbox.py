@@ -65,6 +65,7 @@ def environment(scratch: Path) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
+        "NNCF_CI": "1",  # its usage data stay here
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }

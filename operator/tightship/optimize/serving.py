@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tightship.optimize.contract import Contract, Tensor
+from tightship.optimize.engine import ONNXRUNTIME, OPENVINO, Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.triton import config_pbtxt
 
-BACKEND = "onnxruntime"
 MODEL_NAME = "model"  # in the artifact; servers give the model its own name
 _PLATFORMS = ("", "onnxruntime_onnx")
 _CONFIG_MAX = 1 << 20
@@ -28,9 +28,9 @@ def user_config(file: Path | None) -> str | None:
         config = config_pbtxt.parse(text)
     except (config_pbtxt.ConfigError, UnicodeDecodeError) as error:
         raise _invalid(str(error)) from error
-    if config.backend not in ("", BACKEND) or config.platform not in _PLATFORMS:
+    if config.backend not in ("", ONNXRUNTIME) or config.platform not in _PLATFORMS:
         named = config.backend or config.platform
-        raise _invalid(f"it asks for '{named}'; only models of backend '{BACKEND}' are taken")
+        raise _invalid(f"it asks for '{named}'; only models of backend '{ONNXRUNTIME}' are taken")
     return text
 
 
@@ -85,7 +85,7 @@ def completed(contract: Contract, config: str | None, threads: int) -> ServingFi
         RefusalError: the text cannot be read.
     """
     described = config_pbtxt.Contract(
-        backend=BACKEND,
+        backend=ONNXRUNTIME,
         max_batch_size=contract.max_batch,
         inputs=tuple(_described(contract, tensor) for tensor in contract.inputs),
         outputs=tuple(_described(contract, tensor) for tensor in contract.outputs),
@@ -101,6 +101,29 @@ def completed(contract: Contract, config: str | None, threads: int) -> ServingFi
             message.parameters[name].string_value = str(value)
             filled.append(f"parameters.{name}")
     return ServingFile(config_pbtxt.render(message), tuple(filled))
+
+
+def for_model(text: str, model: Executable, threads: int) -> str:
+    """The original's configuration, changed to what the runtime of a candidate needs.
+
+    Batching, instances and tensors stay. Parameters and graph optimization go: they are words of
+    the runtime that the original was configured for.
+    """
+    if model.engine.backend != OPENVINO:
+        return text
+    config = config_pbtxt.parse(text)
+    config.backend = OPENVINO
+    config.default_model_filename = model.file.name
+    config.ClearField("platform")
+    config.ClearField("optimization")
+    config.parameters.clear()
+    for name, value in (
+        ("INFERENCE_PRECISION_HINT", model.engine.precision),
+        ("INFERENCE_NUM_THREADS", str(threads)),
+        ("PERFORMANCE_HINT", "LATENCY"),
+    ):
+        config.parameters[name].string_value = value
+    return config_pbtxt.render(config)
 
 
 def client_shape(sample: tuple[int, ...]) -> tuple[int, ...]:

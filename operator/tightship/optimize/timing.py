@@ -17,10 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tightship.optimize import evaluate, runtime, selection
+from tightship.optimize import engine, evaluate, runtime, selection
 from tightship.optimize.budget import Budget, memory_limit
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.sandbox import Limits, environment, restrict
 
 _MODULE = "tightship.optimize.timing"
@@ -75,8 +76,8 @@ class Timing:
 class _Runner:
     """One pinned child that holds one session and runs bursts on demand."""
 
-    def __init__(self, timing: Timing, model: Path) -> None:
-        size = model.stat().st_size
+    def __init__(self, timing: Timing, model: Executable) -> None:
+        size = model.bytes
         limits = Limits.for_model(size, timing.budget.stage_seconds)
         self._child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             [sys.executable, "-P", "-m", _MODULE],
@@ -90,7 +91,7 @@ class _Runner:
         )
         self._say(
             {
-                "model": str(model),
+                "model": model.to_json(),
                 "contract": timing.contract.to_json(),
                 "dataset": str(timing.dataset),
                 "threads": timing.threads,
@@ -129,7 +130,7 @@ class _Runner:
             self._child.communicate()
 
 
-def measure(timing: Timing, original: Path, candidates: Mapping[str, Path]) -> Timings:
+def measure(timing: Timing, original: Path, candidates: Mapping[str, Executable]) -> Timings:
     """Time candidates against the original.
 
     Raises:
@@ -189,10 +190,13 @@ def chunks(names: Sequence[str], model_bytes: int) -> list[list[str]]:
     return [list(names[start : start + size]) for start in range(0, len(names), size)]
 
 
-def _round(timing: Timing, original: Path, candidates: Mapping[str, Path]) -> dict[str, _Runner]:
+def _round(
+    timing: Timing, original: Path, candidates: Mapping[str, Executable]
+) -> dict[str, _Runner]:
     with ExitStack() as stack:
         runners = {}
-        for name, model in {"A": original, **candidates, "A'": original}.items():
+        a = Executable(original)
+        for name, model in {"A": a, **candidates, "A'": a}.items():
             runners[name] = _Runner(timing, model)
             stack.callback(runners[name].close)
         for runner in runners.values():
@@ -224,7 +228,7 @@ def main() -> None:
     request = json.loads(sys.stdin.readline())
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["threads"]])
     contract = Contract.from_json(request["contract"])
-    session = runtime.session(Path(request["model"]), request["threads"])
+    session = engine.load(Executable.from_json(request["model"]), request["threads"])
     dataset = Dataset.load(Path(request["dataset"]))
     feed = runtime.feed(contract, dataset.arrays, slice(0, 1))
     evaluate.burst(session, feed, 0.0, request["warmup"])

@@ -11,6 +11,7 @@ from tightship.optimize import graph, sandbox, selection, space, techniques, tim
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.gate.verdict import Demands
@@ -140,10 +141,10 @@ class Workshop:
         """
         self.check_space()
         folder = self.scratch / "candidates" / candidate.id
-        target = folder / MODEL
+        target = Executable(folder / recipe.file, recipe.engine)
         payload = {
             "source": str(self._normalised),
-            "target": str(target),
+            "target": target.to_json(),
             "passes": [{"name": s.name, "params": dict(s.params)} for s in recipe.passes],
             "contract": self._intake.contract.to_json(),
             "samples": str(self.scratch / "calibration"),
@@ -163,13 +164,15 @@ class Workshop:
             candidate.refuse(Status.INEFFECTIVE, built["ineffective"])
             return
         candidate.layers = built["layers"]
-        candidate.file, candidate.bytes = target, target.stat().st_size
+        candidate.model, candidate.bytes = target, target.bytes
 
     def evaluate(self, candidate: Candidate) -> None:
-        """Run the candidate's file up to its first miss."""
+        """Run the candidate up to its first miss."""
+        if candidate.model is None:
+            return
         payload = {
             "judging": self.judging().to_json(),
-            "model": str(candidate.file),
+            "model": candidate.model.to_json(),
             "simulation": candidate.simulation,
         }
         started = time.monotonic()
@@ -196,8 +199,8 @@ class Workshop:
 
     def time(self, candidates: Sequence[Candidate]) -> Timings | None:
         """Time what is alive against the original; None when nothing is."""
-        files = {c.id: c.file for c in candidates if c.alive and c.file is not None}
-        if not files:
+        models = {c.id: c.model for c in candidates if c.alive and c.model is not None}
+        if not models:
             return None
         setup = Timing(
             contract=self._intake.contract,
@@ -207,8 +210,8 @@ class Workshop:
             budget=self._budget,
         )
         parts = [
-            timing.measure(setup, self.original, {name: files[name] for name in names})
-            for names in timing.chunks(list(files), self.original.stat().st_size)
+            timing.measure(setup, self.original, {name: models[name] for name in names})
+            for names in timing.chunks(list(models), self.original.stat().st_size)
         ]
         together = timing.merged(parts)
         for candidate in candidates:
@@ -222,7 +225,7 @@ class Workshop:
                 id=c.id,
                 speedup=c.timed.speedup,
                 drop=c.verdicts["gate"]["drop"],
-                passes=len(c.recipe.passes) if c.recipe else 0,
+                passes=c.recipe.steps if c.recipe else 0,
                 bytes=c.bytes,
                 slow=c.recipe.slow if c.recipe else "",
             )

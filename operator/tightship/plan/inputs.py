@@ -143,6 +143,7 @@ def _conversion_spec(
         "positive_class": evaluation.positive_class if evaluation else None,
         "worst_value": wanted.gate.worst_value,
         "max_class_drop": wanted.gate.max_class_drop,
+        "openvino": None if wanted.techniques.openvino else False,
     }
     return {
         **{name: value for name, value in later.items() if value is not None},

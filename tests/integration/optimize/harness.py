@@ -26,6 +26,7 @@ REQUEST = JobRequest(
     half_precision=True,
     prune=True,
     prune_sparsity=0.5,
+    openvino=True,
     max_drop=0.01,
     confidence=0.95,
     min_speedup=1.05,

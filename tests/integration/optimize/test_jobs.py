@@ -18,6 +18,7 @@ from tightship.optimize.budget import Budget
 from tightship.optimize.confirm import CANDIDATE, Stand, UnconfirmedError
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.folders import Folders
 from tightship.triton import config_pbtxt
 from tightship.triton.client import TritonClient
@@ -176,8 +177,14 @@ def test_unexpected_errors_tell_no_traceback(pod: Pod, monkeypatch: pytest.Monke
 
 
 def _stand(client: TritonClient, triton: Triton, contract: Contract) -> Stand:
-    config = serving.completed(contract, None, 1).text
-    return Stand(client, triton.repository, contract, config, Budget())
+    text = serving.completed(contract, None, 1).text
+    return Stand(
+        client,
+        triton.repository,
+        contract,
+        lambda model: serving.for_model(text, model, 1),
+        Budget(),
+    )
 
 
 def _perceptron(tmp_path: Path, pod: Pod) -> tuple[Path, Contract]:
@@ -196,7 +203,7 @@ async def test_candidate_that_answers_otherwise_in_triton_is_refused(
     samples = Dataset({"x": data.INPUT})
     async with TritonClient(triton.http) as client:
         stand = _stand(client, triton, contract)
-        await stand.load(CANDIDATE, file)
+        await stand.load(CANDIDATE, Executable(file))
         right = await stand.answers(CANDIDATE, samples)
         proof, _ = await stand.prove(CANDIDATE, samples, right)
         assert proof.agreeing == 1.0
@@ -214,5 +221,5 @@ async def test_candidate_that_triton_does_not_load_is_refused(
     async with TritonClient(triton.http) as client:
         stand = _stand(client, triton, contract)
         with pytest.raises(UnconfirmedError, match="Triton does not load it"):
-            await stand.load(CANDIDATE, file)
+            await stand.load(CANDIDATE, Executable(file))
         await stand.drop(CANDIDATE)

@@ -15,6 +15,7 @@ from tightship.optimize import graph, layers, sandbox
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.metrics import fidelity
 from tightship.optimize.sandbox import Limits
 from tightship.optimize.techniques import Facts, Pass, dynamic_int8, static_int8, weight_only
@@ -41,6 +42,8 @@ FACTS = Facts(
     half_precision=True,
     prune=True,
     sparsity=0.5,
+    openvino=False,
+    accelerator=None,
 )
 STATIC: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -67,7 +70,7 @@ def run(
     Dataset({"x": samples}).save(folder / "samples")
     payload = {
         "source": str(folder / "source.onnx"),
-        "target": str(folder / "result.onnx"),
+        "target": Executable(folder / "result.onnx").to_json(),
         "passes": [{"name": wanted.name, "params": dict(wanted.params)}],
         "contract": CONTRACT.to_json(),
         "samples": str(folder / "samples"),

@@ -92,15 +92,22 @@ def test_a_full_pool() -> None:
 
 NAMED_TECHNIQUES: dict[str, tuple[documents.Document | None, Techniques]] = {
     "absent: all of them": (None, Techniques()),
-    "empty: none": ({}, Techniques(quantize=False, half_precision=False, prune=False)),
-    "one": ({"quantize": {}}, Techniques(half_precision=False, prune=False)),
+    "empty: none": (
+        {},
+        Techniques(quantize=False, half_precision=False, openvino=False, prune=False),
+    ),
+    "one": ({"quantize": {}}, Techniques(half_precision=False, openvino=False, prune=False)),
+    "openvino": (
+        {"openvino": {}},
+        Techniques(quantize=False, half_precision=False, openvino=True, prune=False),
+    ),
     "prune with its default": (
         {"prune": {}},
-        Techniques(quantize=False, half_precision=False, prune_sparsity=0.5),
+        Techniques(quantize=False, half_precision=False, openvino=False, prune_sparsity=0.5),
     ),
     "prune": (
         {"prune": {"sparsity": "0.9"}},
-        Techniques(quantize=False, half_precision=False, prune_sparsity=0.9),
+        Techniques(quantize=False, half_precision=False, openvino=False, prune_sparsity=0.9),
     ),
 }
 

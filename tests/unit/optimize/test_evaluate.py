@@ -14,6 +14,7 @@ from tightship.optimize import evaluate
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.gate.verdict import Demands
 
@@ -117,7 +118,8 @@ class Bench:
 
     def candidate(self, name: str, factors: list[float]) -> dict[str, Any]:
         model = scaled(self._at / name, factors, self._case.x)
-        return evaluate.task({"judging": self._judging, "model": str(model), "simulation": None})
+        executable = Executable(model).to_json()
+        return evaluate.task({"judging": self._judging, "model": executable, "simulation": None})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.metric)

@@ -32,12 +32,14 @@ DENSE = Contract(
 FACTS = Facts(
     contract=DENSE,
     calibration=True,
-    cpu_flags=frozenset({"avx512_vnni"}),
+    cpu_flags=frozenset({"avx512_vnni", "avx512_bf16"}),
     cache_bytes=40 * 2**20,
     quantize=True,
     half_precision=True,
     prune=True,
     sparsity=0.5,
+    openvino=False,
+    accelerator=None,
 )
 TEXT = replace(DENSE, inputs=(Tensor("x", "string", (None,)),))
 
@@ -159,7 +161,11 @@ PROPOSALS = {
 def test_proposals(name: str) -> None:
     facts, recipes, refusals = PROPOSALS[name]
     proposed = techniques.propose(facts)
-    ineligible = {p.id: p.reason for p in proposed if isinstance(p, Ineligible)}
+    ineligible = {
+        p.id: p.reason
+        for p in proposed
+        if isinstance(p, Ineligible) and not p.id.startswith("openvino")
+    }
     assert {p.id for p in proposed if not isinstance(p, Ineligible)} == recipes
     assert set(ineligible) == set(refusals)
     assert all(words in ineligible[key] for key, words in refusals.items())
@@ -172,6 +178,66 @@ def test_what_a_recipe_refers_to_stands_before_it() -> None:
             if not isinstance(proposal, Ineligible):
                 assert {*proposal.unless, *filter(None, [proposal.after])} <= before
             before.add(proposal.id)
+
+
+OPENVINO = replace(FACTS, openvino=True)
+BY_OPENVINO = {"openvino", "openvino-bf16", "openvino-int8", "openvino-int8-bf16"}
+NOT_BY_OPENVINO = {
+    "everything": (OPENVINO, {}),
+    "switched off": (FACTS, dict.fromkeys(BY_OPENVINO, "technique openvino is switched off")),
+    "a pool with accelerators": (
+        replace(OPENVINO, accelerator="nvidia.com/gpu"),
+        dict.fromkeys(BY_OPENVINO, "compute on nvidia.com/gpu"),
+    ),
+    "text": (replace(OPENVINO, contract=TEXT), dict.fromkeys(BY_OPENVINO, "takes text")),
+    "trees": (
+        replace(OPENVINO, contract=replace(DENSE, operators={"TreeEnsembleClassifier": 1})),
+        dict.fromkeys(BY_OPENVINO, "ai.onnx.ml"),
+    ),
+    "a processor without bf16": (
+        replace(OPENVINO, cpu_flags=frozenset({"avx2"})),
+        dict.fromkeys(("openvino-bf16", "openvino-int8-bf16"), "does not compute in bf16"),
+    ),
+    "no half precision": (
+        replace(OPENVINO, half_precision=False),
+        dict.fromkeys(("openvino-bf16", "openvino-int8-bf16"), "halfPrecision is switched off"),
+    ),
+    "no calibration data": (
+        replace(OPENVINO, calibration=False),
+        dict.fromkeys(("openvino-int8", "openvino-int8-bf16"), "calibration data"),
+    ),
+    "quantized already": (
+        replace(OPENVINO, contract=replace(DENSE, operators={"MatMul": 1, "QuantizeLinear": 4})),
+        dict.fromkeys(("openvino-int8", "openvino-int8-bf16"), "quantized already"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_BY_OPENVINO)
+def test_who_is_run_by_openvino(name: str) -> None:
+    facts, refusals = NOT_BY_OPENVINO[name]
+    proposed = [p for p in techniques.propose(facts) if p.id.startswith("openvino")]
+    ineligible = {p.id: p.reason for p in proposed if isinstance(p, Ineligible)}
+    assert {p.id for p in proposed} == BY_OPENVINO
+    assert set(ineligible) == set(refusals)
+    assert all(words in ineligible[key] for key, words in refusals.items())
+
+
+SCHEMES = {
+    "convolutions": ({"Conv": 3, "GlobalAveragePool": 1, "ReduceMean": 1}, "default"),
+    "plain products": ({"MatMul": 2, "Relu": 1}, "default"),
+    "attention": ({"MatMul": 48, "Softmax": 6}, "transformer"),
+    "a norm as its arithmetic": ({"MatMul": 2, "ReduceSum": 5, "Sqrt": 2}, "transformer"),
+}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_norms_and_softmax_stay_in_floats(name: str) -> None:
+    operators, scheme = SCHEMES[name]
+    facts = replace(OPENVINO, contract=replace(DENSE, operators=operators))
+    int8 = next(p for p in techniques.propose(facts) if p.id == "openvino-int8")
+    assert not isinstance(int8, Ineligible)
+    assert int8.passes[0].params == {"scheme": scheme}
 
 
 @pytest.mark.parametrize(("flags", "reduced"), [({"avx512_vnni"}, False), ({"avx2"}, True)])

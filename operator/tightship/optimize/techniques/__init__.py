@@ -13,12 +13,14 @@ from typing import Any, Protocol, cast
 
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
+from tightship.optimize.engine import ORIGINALS, Engine
 
-MODULES = ("dynamic_int8", "static_int8", "weight_only", "half", "prune")
+MODULES = ("dynamic_int8", "static_int8", "openvino", "weight_only", "half", "prune")
 
 QUANTIZE = "Quantize"
 HALF_PRECISION = "HalfPrecision"
 PRUNE = "Prune"
+RUNTIME = "Runtime"
 
 _VNNI = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 _ALREADY_INTEGER = (
@@ -45,6 +47,8 @@ class Facts:
     half_precision: bool
     prune: bool
     sparsity: float
+    openvino: bool
+    accelerator: str | None  # resource that the pool's servers compute on
 
     @property
     def vnni(self) -> bool:
@@ -104,7 +108,7 @@ class Recipe:
     `slow` is the known cause when it turns out to bring no speed. `after` names a candidate that
     must have passed before this one is worth building. `unless` names candidates of which none may
     have passed: this one is another attempt at the first of them, worth building where that one
-    lost what this one `repairs`.
+    lost what this one `repairs`. `engine` runs the result, which is a file of the name `file`.
     """
 
     id: str
@@ -114,6 +118,13 @@ class Recipe:
     after: str | None = None
     unless: tuple[str, ...] = ()
     repairs: frozenset[Spoilt] = frozenset()
+    engine: Engine = ORIGINALS
+    file: str = "model.onnx"
+
+    @property
+    def steps(self) -> int:
+        """How much differs from the original: its passes, and another runtime as one more."""
+        return len(self.passes) + (self.engine.backend != ORIGINALS.backend)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

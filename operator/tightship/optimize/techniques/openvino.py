@@ -1,0 +1,109 @@
+"""OpenVINO as the runtime: as the model is, in bf16, and quantized by OpenVINO's own quantizer.
+
+OpenVINO by itself runs f32 models in bf16 where the processor can, which took 4.6 points from
+magika: here bf16 is a candidate of its own, and every other one has its precision pinned.
+"""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from onnx import defs
+
+from tightship.optimize import runtime
+from tightship.optimize.engine import OPENVINO, Engine
+from tightship.optimize.techniques import (
+    HALF_PRECISION,
+    QUANTIZE,
+    RUNTIME,
+    Applied,
+    Facts,
+    Ineligible,
+    Material,
+    Pass,
+    Recipe,
+    static_int8,
+)
+
+NAME = "openvino"
+ID = "openvino"
+IR = "model.xml"
+_BF16 = ("avx512_bf16", "amx_bf16")
+_SUBSET = 64  # samples; each runs through an instrumented model
+_CLASSICAL = frozenset(s.name for s in defs.get_all_schemas() if s.domain == "ai.onnx.ml")
+_SLOW = "OpenVINO's kernels are no faster for this model's operators on this processor"
+
+
+def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
+    """As it is, in bf16, in int8, and in int8 with all else in bf16."""
+    plain, half = Engine(backend=OPENVINO), Engine(backend=OPENVINO, precision="bf16")
+    steps = (_step(facts),)
+    int8 = f"{ID}-int8"
+    return [
+        _judged(_recipe(ID, RUNTIME, plain), _refusal(facts)),
+        _judged(_recipe(f"{ID}-bf16", HALF_PRECISION, half), _no_bf16(facts)),
+        _judged(_recipe(int8, QUANTIZE, plain, steps), _no_int8(facts)),
+        _judged(
+            _recipe(f"{int8}-bf16", QUANTIZE, half, steps, after=int8),
+            _no_int8(facts) or _no_bf16(facts),
+        ),
+    ]
+
+
+def _recipe(
+    name: str, kind: str, engine: Engine, steps: tuple[Pass, ...] = (), after: str | None = None
+) -> Recipe:
+    file = IR if steps else "model.onnx"
+    return Recipe(
+        id=name, technique=kind, passes=steps, engine=engine, file=file, slow=_SLOW, after=after
+    )
+
+
+def _judged(recipe: Recipe, reason: str | None) -> Recipe | Ineligible:
+    return Ineligible(id=recipe.id, technique=recipe.technique, reason=reason) if reason else recipe
+
+
+def _step(facts: Facts) -> Pass:
+    delicate = facts.has("MatMul") and facts.has(*static_int8.FRAGILE)
+    return Pass(NAME, {"scheme": "transformer" if delicate else "default"})
+
+
+def _refusal(facts: Facts) -> str | None:
+    """Why this model is not run by OpenVINO; None when it can be."""
+    if not facts.openvino:
+        return "technique openvino is switched off"
+    if facts.accelerator:
+        return f"the pool's servers compute on {facts.accelerator}, OpenVINO on processors"
+    if facts.contract.strings:
+        return "the model takes text, which OpenVINO does not compute"
+    if facts.has(*_CLASSICAL):
+        return "the model has operators of ai.onnx.ml, which OpenVINO does not compute"
+    return None
+
+
+def _no_bf16(facts: Facts) -> str | None:
+    if reason := _refusal(facts):
+        return reason
+    if not facts.half_precision:
+        return "technique halfPrecision is switched off"
+    if not facts.cpu_flags & set(_BF16):
+        return f"the processor does not compute in bf16 ({', '.join(_BF16)})"
+    return None
+
+
+def _no_int8(facts: Facts) -> str | None:
+    return _refusal(facts) or static_int8.refusal(facts)
+
+
+def apply(source: Path, target: Path, params: Mapping[str, Any], material: Material) -> Applied:
+    """Write the quantized model in OpenVINO's own format, floats in f32."""
+    samples, contract = material.calibration, material.contract
+    rows = runtime.batches(min(len(samples), _SUBSET), contract, 1)
+    feeds = [runtime.feed(contract, samples.arrays, row) for row in rows]
+    quantizer = importlib.import_module("tightship.optimize.openvino_int8")
+    quantizers = quantizer.quantize(source, target, params["scheme"], feeds)
+    return Applied(
+        coverage={"quantizers": float(quantizers)},
+        ineffective=None if quantizers else "the quantizer changed nothing",
+    )
