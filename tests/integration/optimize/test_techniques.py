@@ -153,7 +153,7 @@ def test_weight_only_packs_a_real_transformer(bits: int, share: float, tmp_path:
     wanted = weight_only.recipe("w", bits, weight_only.BLOCKS[bits]).passes[0]
     payload = {
         "source": str(files / "model.onnx"),
-        "target": str(tmp_path / "result.onnx"),
+        "target": Executable(tmp_path / "result.onnx").to_json(),
         "passes": [{"name": wanted.name, "params": dict(wanted.params)}],
         "contract": CONTRACT.to_json(),
         "samples": str(tmp_path / "samples"),
