@@ -151,7 +151,14 @@ _PLAIN = st.one_of(
         [
             *("s3://b/k", "pvc://c/p", "https://h/p", "s3://b", "pvc://c", "s3://b/", "https://h"),
             *("oci://h/r", "oci://h:5000/r/s__t:1.0", "oci://h/r@sha256:" + "0" * 64, "oci://h"),
-            *("oci://h/r:-", "oci://h/R", "oci://h/r/", "oci://h/r:1@sha256:" + "a" * 64),
+            *(
+                "oci://h/r:-",
+                "oci://h/R",
+                "oci://h/r/",
+                "hf://o/n@v1/m.onnx",
+                "hf://o",
+                "oci://h/r:1@sha256:" + "a" * 64,
+            ),
         ]
     ),
 )

@@ -146,8 +146,9 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     ),
     "UnsupportedArtifact": Meaning(
         "an OCI artifact has layers that are neither named files nor tar, or no manifest for "
-        "linux/amd64",
-        "push the files with `oras push`, or as an image with tar layers",
+        "linux/amd64; a repository of the Hugging Face Hub has no ONNX model in the usual place",
+        "push the files with `oras push`, or as an image with tar layers; name a file or a folder "
+        "of the repository",
     ),
     "UnsupportedModel": Meaning(
         "custom or unknown operators, more than one model, maps or sequences or bfloat16 as inputs "
@@ -156,10 +157,10 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "export it otherwise; give evaluation data",
     ),
     "UnsupportedOperation": Meaning(
-        "folders cannot be behind https, and the store neither there nor in a registry",
+        "folders cannot be behind https, and the store neither there nor in a registry or the Hub",
         "s3:// or pvc:// instead",
     ),
-    "UnsupportedScheme": Meaning("another scheme than s3, https, oci and pvc", "one of these"),
+    "UnsupportedScheme": Meaning("another scheme than s3, https, oci, hf and pvc", "one of these"),
     "WriteFailed": Meaning(
         "a volume cannot be written, for another cause than its size",
         "that it is mounted for writing and belongs to the pod's user",

@@ -25,20 +25,22 @@ _ARTIFACT = (
     rf"oci://[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9])?{_PORT}(/{_REPOSITORY})+"
     r"(:[A-Za-z0-9_][-A-Za-z0-9._]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
+_HUB_NAME = r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,94}[A-Za-z0-9_])?"
+_HUB = rf"hf://{_HUB_NAME}/{_HUB_NAME}(@[A-Za-z0-9_]([-A-Za-z0-9_.]|%2F){{0,127}})?"
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?"  # names a volume of the pod too
 _PATH = r"(/[!-.0-\[\]-~]+)+/?"  # printable ASCII but the backslash
-_SOURCE = re.compile(rf"({_BUCKET}|{_HTTPS}|{_CLAIM}){_PATH}|{_ARTIFACT}")
+_SOURCE = re.compile(rf"({_BUCKET}|{_HTTPS}|{_CLAIM}){_PATH}|{_ARTIFACT}|{_HUB}({_PATH}|/)?")
 _STORE = re.compile(rf"({_BUCKET}|{_CLAIM})({_PATH}|/)?")
 
 
 def source_uri(value: object, path: str) -> str:
-    """The address of a model or of data: s3, https, oci or pvc."""
-    uri = _uri(value, path, "s3://, https://, oci:// or pvc://", r"(s3|https|oci|pvc)://")
+    """The address of a model or of data: s3, https, oci, hf or pvc."""
+    uri = _uri(value, path, "s3://, https://, oci://, hf:// or pvc://", r"(s3|https|oci|hf|pvc)://")
     if not _SOURCE.fullmatch(uri):
         raise SpecError(
             f"{path}: must look like s3://BUCKET/KEY, https://HOST/PATH,"
-            " oci://REGISTRY/REPOSITORY:TAG, oci://REGISTRY/REPOSITORY@sha256:DIGEST or"
-            " pvc://CLAIM/PATH, in printable ASCII without spaces"
+            " oci://REGISTRY/REPOSITORY:TAG, oci://REGISTRY/REPOSITORY@sha256:DIGEST,"
+            " hf://ORG/NAME@REVISION/PATH or pvc://CLAIM/PATH, in printable ASCII without spaces"
         )
     return uri
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class ModelFormat(StrEnum):
     """What the source holds."""
 
-    ONNX = "onnx"  # one .onnx file, or a folder or archive with exactly one
+    ONNX = "onnx"  # one .onnx file, or a folder or archive with exactly one, or in the Hub's layout
     TRITON = "triton"  # a folder or archive in Triton's layout: config.pbtxt and VERSION/model.onnx
 
 

@@ -8,7 +8,7 @@ from tightship.api.v1alpha1 import ModelFormat
 from tightship.optimize import wire
 from tightship.optimize.budget import Budget
 from tightship.optimize.failures import Reason, RefusalError
-from tightship.storage import check_folder
+from tightship.storage import check_folder, model_of
 
 _MAGICS: tuple[tuple[bytes, Reason, str], ...] = (
     (b"\x80\x02", Reason.UNSAFE_MODEL, "a Python pickle"),
@@ -64,14 +64,17 @@ def locate(folder: Path, model_format: ModelFormat) -> Located:
     )
     if len(models) == 1:
         return Located(models[0])
+    usual = model_of({str(file.relative_to(folder)) for file in files})
+    if usual is not None:
+        return Located(folder / usual)
     if not models:
         _refuse_pickles(folder, files)
     names = ", ".join(str(file.relative_to(folder)) for file in (models or files)[:4])
     problem = f"{len(models)} .onnx files" if models else "no .onnx file"
     raise RefusalError(
         Reason.UNSUPPORTED_MODEL,
-        f"The source holds {problem} ({names}). Name one model; one that is spread over several "
-        "ONNX files is not supported.",
+        f"The source holds {problem} ({names}), and is not config.json with onnx/model.onnx or "
+        "model.onnx. Name one model; one that is spread over several ONNX files is not supported.",
     )
 
 

@@ -17,6 +17,7 @@ from tightship.storage.credentials import Credentials, S3Settings
 from tightship.storage.digests import Download, FileDigest, Kind, file_digest, folder_digest
 from tightship.storage.errors import StorageError
 from tightship.storage.hosts import HostPolicy, normalise_host
+from tightship.storage.hublayout import model_of
 from tightship.storage.layers import assemble, has_layers
 from tightship.storage.limits import Limits
 from tightship.storage.publication import Publication, artifact_uri, write_manifest
@@ -53,6 +54,7 @@ __all__ = [
     "folder_digest",
     "has_layers",
     "is_retired",
+    "model_of",
     "normalise_host",
     "parse_uri",
     "reclaim",

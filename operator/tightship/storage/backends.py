@@ -8,6 +8,7 @@ from tightship.storage.backend import Backend
 from tightship.storage.credentials import Credentials
 from tightship.storage.hosts import HostPolicy
 from tightship.storage.https import HttpsBackend
+from tightship.storage.hub import HubBackend
 from tightship.storage.local import LocalBackend
 from tightship.storage.oci import OciBackend
 from tightship.storage.s3 import S3Backend
@@ -46,6 +47,8 @@ def opened(scheme: Scheme, access: Access) -> Backend:
             return HttpsBackend(transport, credentials.authorization)
         case Scheme.OCI:
             return OciBackend(transport, access.hosts, credentials)
+        case Scheme.HF:
+            return HubBackend(transport, credentials)
         case Scheme.PVC:
             return LocalBackend(access.claims)
         case Scheme.FILE:

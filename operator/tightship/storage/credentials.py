@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from yarl import URL
+
 from tightship.storage.dockerconfig import KEY as DOCKER_CONFIG
 from tightship.storage.dockerconfig import Login, parse_logins
 from tightship.storage.errors import INVALID_CREDENTIALS, StorageError
@@ -28,6 +30,8 @@ _KEYS = (
     "HTTP_BEARER_TOKEN",
     "HTTP_USERNAME",
     "HTTP_PASSWORD",
+    "HF_TOKEN",
+    "HF_ENDPOINT",
     DOCKER_CONFIG,
     "ca.crt",
 )
@@ -52,6 +56,14 @@ class S3Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HubSettings:
+    """Where the Hugging Face Hub's API is spoken, an https URL, and the token for it."""
+
+    endpoint: URL = field(default_factory=lambda: URL("https://huggingface.co"))
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """Keys and headers for one source or store; nothing of them appears in `repr`.
 
@@ -66,6 +78,7 @@ class Credentials:
     ca: str | None = field(default=None, repr=False)
     s3: S3Settings = S3Settings()
     logins: Mapping[str, Login] = field(default_factory=dict)
+    hub: HubSettings = field(default_factory=HubSettings)
 
     @classmethod
     def from_mapping(
@@ -78,7 +91,8 @@ class Credentials:
         S3_USE_ANON_CREDENTIAL, or their annotations serving.kserve.io/s3-endpoint, s3-region,
         s3-usehttps, s3-verifyssl, s3-usevirtualbucket, s3-useanoncredential and s3-cabundle;
         `ca.crt` (or the key that s3-cabundle names); HTTP_AUTHORIZATION, or HTTP_BEARER_TOKEN, or
-        HTTP_USERNAME with HTTP_PASSWORD; .dockerconfigjson for registries. Data wins
+        HTTP_USERNAME with HTTP_PASSWORD; .dockerconfigjson for registries;
+        HF_TOKEN and HF_ENDPOINT for the Hugging Face Hub. Data wins
         over an annotation; other keys are ignored.
 
         Raises:
@@ -94,6 +108,7 @@ class Credentials:
             secret_access_key=secret,
             session_token=values.get("AWS_SESSION_TOKEN"),
             authorization=_authorization(values),
+            hub=_hub(values),
             logins=parse_logins(values[DOCKER_CONFIG]) if DOCKER_CONFIG in values else {},
             ca=values.get(settings.text("", "s3-cabundle") or "ca.crt") or values.get("ca.crt"),
             s3=S3Settings(
@@ -124,7 +139,7 @@ class Credentials:
         if folder.is_dir() and not files:
             raise _invalid(
                 "it does not exist, or has none of the keys that are read (such as"
-                " AWS_ACCESS_KEY_ID, S3_ENDPOINT, HTTP_BEARER_TOKEN, .dockerconfigjson)"
+                " AWS_ACCESS_KEY_ID, S3_ENDPOINT, HTTP_BEARER_TOKEN, HF_TOKEN, .dockerconfigjson)"
             )
         return cls.from_mapping({path.name: _text(path) for path in files})
 
@@ -156,6 +171,22 @@ def _authorization(values: Mapping[str, str]) -> str | None:
     if header and not (header.isascii() and header.isprintable()):
         raise _invalid("the value of the Authorization header must be one line of ASCII")
     return header
+
+
+def _hub(values: Mapping[str, str]) -> HubSettings:
+    text, token = values.get("HF_ENDPOINT"), values.get("HF_TOKEN")
+    if token and not (token.isascii() and token.isprintable()):
+        raise _invalid("HF_TOKEN must be one line of ASCII")
+    if text is None:
+        return HubSettings(token=token)
+    try:
+        url = URL(text)
+        plain = url.scheme == "https" and url.host and not (url.user or url.query or url.fragment)
+    except ValueError:
+        plain = False
+    if not plain:
+        raise _invalid("HF_ENDPOINT must be an address such as https://HOST, without a user")
+    return HubSettings(endpoint=url, token=token)
 
 
 def _text(path: Path) -> str:

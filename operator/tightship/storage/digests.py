@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,6 +19,15 @@ class FileDigest:
 
     path: str
     sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class GitBlob:
+    """One file as Git knows it: `sha1` (40 hex digits) is that of its object."""
+
+    path: str
+    sha1: str
     bytes: int
 
 
@@ -70,27 +80,39 @@ def same_digest(left: str, right: str) -> bool:
 
 
 async def checked(
-    chunks: AsyncIterator[bytes], wanted: FileDigest, subject: str
+    chunks: AsyncIterator[bytes], wanted: FileDigest | GitBlob, subject: str
 ) -> AsyncGenerator[bytes, None]:
     """The same bytes, which must be those of a digest: not one more is passed on than it has.
 
     Raises:
         StorageError: DigestMismatch, before the end of the stream is.
     """
-    total, size = hashlib.sha256(), 0
+    if isinstance(wanted, FileDigest):
+        total, digest = hashlib.sha256(), wanted.sha256
+    else:
+        head = f"blob {wanted.bytes}\0".encode()
+        total, digest = hashlib.sha1(head, usedforsecurity=False), wanted.sha1
+    size = 0
     async for chunk in chunks:
         size += len(chunk)
         if size > wanted.bytes:
             raise _other_bytes(wanted, subject)
         total.update(chunk)
         yield chunk
-    if size != wanted.bytes or total.hexdigest() != wanted.sha256:
+    if size != wanted.bytes or total.hexdigest() != digest:
         raise _other_bytes(wanted, subject)
 
 
-def _other_bytes(wanted: FileDigest, subject: str) -> StorageError:
+def _other_bytes(wanted: FileDigest | GitBlob, subject: str) -> StorageError:
     return StorageError(
         DIGEST_MISMATCH,
-        f"{subject} does not have the {wanted.bytes} bytes of sha256:{wanted.sha256} that its "
-        "server announced. Upload it again, or restore the source.",
+        f"{subject} does not have the {wanted.bytes} bytes that its server announced by their "
+        "digest. Upload it again, or restore the source.",
     )
+
+
+def hexadecimal(value: object, digits: int) -> str:
+    """A digest of so many digits; ValueError for anything else."""
+    if not isinstance(value, str) or not re.fullmatch(rf"[0-9a-f]{{{digits}}}", value):
+        raise ValueError("no digest")
+    return value

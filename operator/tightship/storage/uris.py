@@ -18,6 +18,10 @@ _ARTIFACT = re.compile(
     rf"(?P<path>{_REPOSITORY}(/{_REPOSITORY})*)"
     r"(?P<version>(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?)"
 )
+_HUB_NAME = r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,94}[A-Za-z0-9_])?"
+_HUB = re.compile(
+    rf"(?P<name>{_HUB_NAME})(?P<version>@[A-Za-z0-9_]([-A-Za-z0-9_.]|%2F){{0,127}})?(/(?P<inside>.*))?"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -27,6 +31,7 @@ class Scheme(StrEnum):
     S3 = "s3"
     HTTPS = "https"
     OCI = "oci"
+    HF = "hf"
     PVC = "pvc"
     FILE = "file"
 
@@ -40,7 +45,9 @@ class Uri:
     URI ended with `/`. `query` is kept out of `str()`: signed addresses carry secrets there.
 
     An artifact of a registry is a folder: `path` is its repository, `version` how a version was
-    named (`:TAG`, `@sha256:DIGEST`, both or nothing), and `inside` a file of it.
+    named (`:TAG`, `@sha256:DIGEST`, both or nothing), and `inside` a file of it. Of a repository
+    of the Hugging Face Hub, `authority` is the organization, `path` its name, `version` a revision
+    (`@REVISION` or nothing), and `inside` a file or folder in it.
     """
 
     scheme: Scheme
@@ -53,9 +60,11 @@ class Uri:
 
     def __str__(self) -> str:
         tail = "/" if self.folder and self.path else ""
-        inside = f" ({self.inside})" if self.inside else ""
         if self.scheme is Scheme.OCI:
-            tail = f"{self.version}{inside}"
+            tail = f"{self.version} ({self.inside})" if self.inside else self.version
+        if self.scheme is Scheme.HF:
+            tail = self.version + (f"/{self.inside}" if self.inside else "")
+            tail += "/" if self.folder and self.inside else ""
         return f"{self.scheme}://{self.authority}/{self.path}{tail}"
 
     def __repr__(self) -> str:
@@ -69,7 +78,7 @@ class Uri:
     @property
     def name(self) -> str:
         """The file name, checked to be harmless; "download" where there is none."""
-        last = self.path.rsplit("/", 1)[-1]
+        last = (self.inside or self.path).rsplit("/", 1)[-1]
         name = unquote(last) if self.scheme is Scheme.HTTPS else last
         return safe_path(name, str(self)) if name else "download"
 
@@ -77,6 +86,9 @@ class Uri:
         """The URI of a file below this folder."""
         if self.scheme is Scheme.OCI:
             return replace(self, inside=relative, folder=False)
+        if self.scheme is Scheme.HF:
+            inside = f"{self.inside}/{relative}" if self.inside else relative
+            return replace(self, inside=inside, folder=False)
         path = f"{self.path}/{relative}" if self.path else relative
         return replace(self, path=path.strip("/"), folder=relative.endswith("/"))
 
@@ -101,7 +113,8 @@ def parse_uri(text: str) -> Uri:
         raise StorageError(
             UNSUPPORTED_SCHEME,
             f"storage scheme {parts.scheme or 'none'!r} is not supported. Use s3://BUCKET/KEY, "
-            "https://HOST/PATH, oci://REGISTRY/REPOSITORY:TAG or pvc://CLAIM/PATH "
+            "https://HOST/PATH, oci://REGISTRY/REPOSITORY:TAG, hf://ORG/NAME/PATH "
+            "or pvc://CLAIM/PATH "
             "(file:///PATH in development only).",
         ) from error
     shown = f"{scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
@@ -114,6 +127,8 @@ def parse_uri(text: str) -> Uri:
         raise _invalid(shown, "carries a query, which only https addresses may")
     if scheme is Scheme.OCI:
         return _artifact(parts.netloc, parts.path[1:], shown)
+    if scheme is Scheme.HF:
+        return _hub(parts.netloc, parts.path[1:], shown)
     path = parts.path.lstrip("/") if scheme is Scheme.HTTPS else parts.path[1:]
     folder = path.endswith("/") or not path
     path = path.removesuffix("/")
@@ -131,6 +146,17 @@ def _artifact(registry: str, text: str, shown: str) -> Uri:
             "oci://REGISTRY/REPOSITORY@sha256:DIGEST, the repository in lower case",
         )
     return Uri(Scheme.OCI, registry, found["path"], folder=True, version=found["version"])
+
+
+def _hub(organization: str, text: str, shown: str) -> Uri:
+    found = _HUB.fullmatch(text)
+    inside = (found["inside"] or "") if found else ""
+    folder = not inside or inside.endswith("/")
+    inside = inside.removesuffix("/")
+    if found is None or (inside and not _plain(inside)):
+        raise _invalid(shown, "names no repository; the form is hf://ORG/NAME@REVISION/PATH")
+    version = found["version"] or ""
+    return Uri(Scheme.HF, organization, found["name"], folder, version=version, inside=inside)
 
 
 def safe_path(path: str, subject: str) -> str:
@@ -170,6 +196,8 @@ def _check_authority(scheme: Scheme, authority: str, shown: str) -> None:
     match scheme:
         case Scheme.S3 if not _BUCKET.fullmatch(authority):
             raise _invalid(shown, "has no valid bucket name; the form is s3://BUCKET/KEY")
+        case Scheme.HF if not re.fullmatch(_HUB_NAME, authority):
+            raise _invalid(shown, "has no valid organization; the form is hf://ORG/NAME/PATH")
         case Scheme.PVC if not _CLAIM.fullmatch(authority):
             raise _invalid(shown, "has no valid claim name; the form is pvc://CLAIM/PATH")
         case Scheme.FILE if authority:

@@ -138,6 +138,22 @@ SOURCES = [
         "oci://h/r:" + "x" * 129,
     ),
     *(
+        *(
+            "hf://o/n",
+            "hf://o/n/",
+            "hf://o/n@main/onnx/model.onnx",
+            "hf://o/n@refs%2Fpr%2F1",
+            "hf://o",
+        ),
+        *("hf://o/n@", "hf://o/n@a/b@c/", "hf://.o/n", "hf://o/n.", "hf://o/n//x", "hf://o/n/../x"),
+        *(
+            "hf://o/n@../x",
+            "hf://o/n@%2E",
+            "hf://o/" + "n" * 97,
+            "hf://o/n?x",
+            "hf://o:1/n",
+            "hf:///n",
+        ),
         "oci://h/r___s",
         "oci://h/r..s",
         "oci://h/-r",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.corpus.models import build
 from tests.integration.optimize.harness import Pod
-from tests.support import registry
+from tests.support import hub, registry
 from tests.support.registry import PASSWORD, TAR, USER, Registry
 
 from tightship.api.artifact import IntakeResult
@@ -67,3 +67,43 @@ def test_an_artifact_without_a_model(pod: Pod, served: Registry, tmp_path: Path)
     pod.ask(source_uri=f"oci://{served.host}/intake/readme:v1")
     pod.run("fetch")
     assert pod.refused("inspect").reason == "InvalidModel"
+
+
+LAYOUT = {
+    "config.json": b"{}",
+    "onnx/model.onnx": MODEL,
+    "onnx/model_quantized.onnx": b"another variant",
+    "pytorch_model.bin": b"\x80\x04 a pickle that nothing opens",
+}
+
+
+def test_a_repository_of_the_hub(pod: Pod) -> None:
+    with hub.serving() as server:
+        server.commit("org/model", LAYOUT)
+        folder = pod.folders.secrets / "source"
+        folder.mkdir(parents=True)
+        (folder / "HF_ENDPOINT").write_text(f"https://{server.host}")
+        (folder / "ca.crt").write_text(server.ca)
+        pod.ask(source_uri="hf://org/model", allowed_hosts=(server.host,))
+        result = IntakeResult.from_json(pod.run("fetch")["result"])
+    assert result.source_bytes == len(MODEL) + 2
+    assert (
+        IntakeResult.from_json(pod.run("inspect")["result"]).source_digest == result.source_digest
+    )
+
+
+@pytest.mark.parametrize("model", ["onnx/model.onnx", "model.onnx"])
+def test_the_layout_of_the_hub_in_a_folder(pod: Pod, tmp_path: Path, model: str) -> None:
+    folder = tmp_path / "downloaded"
+    files = {"config.json": b"{}", model: MODEL, "onnx/model_int8.onnx": b"other", "a.pt": b"x"}
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    pod.ask(source_uri=f"file://{folder}/")
+    pod.run("fetch")
+    pod.run("inspect")
+    (folder / "config.json").unlink()
+    pod.run("fetch")
+    refusal = pod.refused("inspect")
+    assert refusal.reason == "UnsupportedModel"
+    assert "config.json with onnx/model.onnx" in refusal.message

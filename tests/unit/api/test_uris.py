@@ -23,7 +23,7 @@ _PIECES = st.sampled_from(
     ]
 )
 _TEXT = st.lists(_PIECES, max_size=8).map("".join)
-_SCHEMES = st.sampled_from(["s3://", "https://", "oci://", "pvc://"])
+_SCHEMES = st.sampled_from(["s3://", "https://", "oci://", "hf://", "pvc://"])
 
 
 @given(_SCHEMES, _TEXT)
