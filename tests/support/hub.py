@@ -94,7 +94,10 @@ def serving() -> Iterator[Hub]:
         )
         code = "import sys; from olah.server import cli; sys.exit(cli())"
         process = Process(
-            [sys.executable, "-c", code, "--config", scratch / "config.toml"],
+            [
+                *(sys.executable, "-c", code, "--config", scratch / "config.toml"),
+                *("--log-path", scratch / "logs"),
+            ],
             scratch / "hub.log",
             {"PYTHONPATH": str(_installed()), "HOME": name, "PYTHONWARNINGS": "ignore"},
         )
