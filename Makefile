@@ -1,7 +1,7 @@
 # The project's commands. Each does all of its own set-up, in a cache outside the repository (TIGHTSHIP_CACHE).
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit integration e2e cluster images down lock bench-report
+.PHONY: help demo test check unit training integration e2e cluster images down lock bench-report bench-training
 
 help: ## these lines
 	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -10,13 +10,16 @@ demo: images ## from nothing to the first right answer of three models on a clus
 	@hack/run python -m tests.e2e.demo
 
 test: ## every check and every test; goes on after a failed part
-	@$(MAKE) --keep-going check unit integration e2e
+	@$(MAKE) --keep-going check unit training integration e2e
 
 check: ## the static checks
 	@hack/check
 
 unit: ## tests of what needs nothing but Python
 	@hack/pytest tests/unit -n 2
+
+training: ## tests of what trains: torch is installed first, some 5 GB
+	@TIGHTSHIP_VENV=torch hack/pytest tests/training -n 2 --dist loadfile
 
 integration: ## tests on a real Triton, a real S3 server and a real Kubernetes API server
 	@hack/libpython
@@ -37,6 +40,9 @@ down: ## delete the cluster under test
 
 lock: ## write requirements/*.txt anew from pyproject.toml
 	@hack/run hack/lock
+
+bench-training: ## training on real data: a benchmark with torch
+	@TIGHTSHIP_VENV=torch hack/run python -m benchmarks.training
 
 bench-%: ## a benchmark: prints its table, writes benchmarks/results/NAME.json
 	@hack/run python -m benchmarks.$*

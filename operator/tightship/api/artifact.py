@@ -59,7 +59,9 @@ class Summary:
     key: str
     digest: str  # sha256 hex of manifest.json
     variant: str  # id of the chosen candidate, "original" when nothing beat it
-    technique: str  # None | Quantize | HalfPrecision | Prune | joined by "+"
+    technique: (
+        str  # None | Quantize | HalfPrecision | Prune | Distill | Architecture | joined by "+"
+    )
     reason: str  # one sentence: why this one
     bytes_before: int
     bytes_after: int

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tightship.api.failures import Failure
+from tightship.api.training import TrainerRequest
 
 REQUEST_VARIABLE = "TIGHTSHIP_JOB"
 
@@ -14,6 +15,7 @@ WORK = "/work"  # scratch volume that all containers of the pod share
 SOURCE = f"{WORK}/in/source"  # folder that holds what storage_uri named
 CALIBRATION = f"{WORK}/in/calibration.npz"
 EVALUATION = f"{WORK}/in/evaluation.npz"
+TRAINER = f"{WORK}/in/trainer"  # folder of the user's trainer
 ARTIFACT = f"{WORK}/out/artifact"  # what publish uploads
 DONE = f"{WORK}/done.json"  # summary of an artifact that the store already has: the rest is skipped
 MODEL_REPOSITORY = f"{WORK}/models"  # of the Triton beside the converter
@@ -69,6 +71,7 @@ class JobRequest:
     worst_value: float | None = None
     max_class_drop: float | None = None
     accelerator: str | None = None
+    trainer: TrainerRequest | None = None
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
@@ -86,6 +89,8 @@ class JobRequest:
             for name in ("calibration", "evaluation"):
                 if raw[name] is not None:
                     raw[name] = DataRequest(**raw[name])
+            if raw.get("trainer") is not None:
+                raw["trainer"] = TrainerRequest.from_json(raw["trainer"])
             return cls(**{**raw, "allowed_hosts": tuple(raw["allowed_hosts"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a job request: {error}") from error

@@ -16,7 +16,7 @@ from tightship.optimize.techniques import Material
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry: {source, target, passes, contract, samples, batch} -> what was applied.
+    """Child's entry: {source, target, passes, contract, samples, batch, trainer} -> what was done.
 
     `target` is an executable. A recipe without passes is another way to run the file as it is.
 
@@ -26,6 +26,7 @@ def task(payload: Mapping[str, Any]) -> dict[str, Any]:
         contract=Contract.from_json(payload["contract"]),
         calibration=Dataset.load(Path(payload["samples"])),
         batch=payload["batch"],
+        trainer=payload["trainer"],
     )
     source, model = Path(payload["source"]), Executable.from_json(payload["target"])
     target = model.file

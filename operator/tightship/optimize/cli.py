@@ -19,6 +19,7 @@ from tightship.optimize.conversion import Conversion
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.proof import TritonAddress
+from tightship.optimize.training import arguments
 from tightship.storage import StorageError
 
 _REASON_WIDTH = 100
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--triton", help="HOST:PORT of a Triton to prove in (HTTP); needs --models")
     made.add_argument("--triton-metrics", help="HOST:PORT of its metrics (default: port + 2)")
     made.add_argument("--models", type=Path, help="that Triton's model repository, explicit mode")
+    arguments.add(made)
     made.add_argument("--json", action="store_true", help="print report.json instead of a table")
     return made
 
@@ -72,6 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error("--triton and --models belong together: the converter puts models there")
     _refuse_senseless(made, options)
     _refuse_occupied(made, options.output)
+    try:
+        arguments.request(options)
+    except ValueError as error:
+        made.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
         try:
@@ -113,6 +119,8 @@ def _converted(options: argparse.Namespace, folders: Folders) -> Conversion:
     ):
         if given is not None:
             shutil.copyfile(given, target)
+    if options.trainer:
+        folders.trainer.symlink_to(arguments.file(options).parent.resolve())
     return conversion.convert(
         request(options),
         folders,
@@ -169,6 +177,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         server_image=options.triton or "none",
         node_class=_LOCAL,
         threads=options.threads,
+        trainer=arguments.request(options),
     )
 
 

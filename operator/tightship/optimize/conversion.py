@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any
 
 from tightship.api.job import JobRequest
 from tightship.optimize import intake as taking
-from tightship.optimize import machine, proof, serving, worth
+from tightship.optimize import machine, proof, serving, training, worth
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
+from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.gate.needs import joined
 from tightship.optimize.intake import Intake
@@ -21,7 +22,7 @@ from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Traits
 from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.selection import Ranking
-from tightship.optimize.techniques import Facts
+from tightship.optimize.techniques import Facts, trained
 from tightship.optimize.timing import Timings
 from tightship.optimize.workshop import Workshop
 
@@ -74,11 +75,12 @@ def convert(
         RefusalError: source, data or configuration are not usable, or Triton failed.
         StorageError: an unsafe archive.
     """
+    _check_trainer(request)
     shutil.rmtree(folders.scratch, ignore_errors=True)
     started = time.monotonic()
     progress("intake")
     intake = taking.take(request, folders, budget)
-    workshop = Workshop(request, intake, folders.scratch, budget)
+    workshop = Workshop(request, intake, folders, budget)
     config = serving.completed(intake.contract, intake.config, request.threads)
     conversion = Conversion(request, intake, workshop.original, config)
     conversion.warnings += intake.warnings
@@ -106,7 +108,11 @@ def _candidates(
         conversion.baseline = workshop.baseline()
         conversion.warnings += conversion.baseline.get("notes", [])
         conversion.warnings += _missed(conversion)
-    conversion.candidates = workshop.propose(_facts(request, conversion.intake))
+    proposals: tuple[Mapping[str, Any], ...] = ()
+    if request.trainer is not None:
+        with conversion.stage("look at the trainer", progress):
+            proposals = workshop.survey()
+    conversion.candidates = workshop.propose(_facts(request, conversion.intake, proposals))
     conversion.unjudged = _unjudged(conversion)
     if conversion.unjudged:
         for candidate in conversion.candidates:
@@ -123,7 +129,7 @@ def _candidates(
 
 
 def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress) -> None:
-    end = time.monotonic() + budget.total_seconds
+    end = time.monotonic() + budget.total_seconds + _training_seconds(conversion)
     tried: dict[str, Candidate] = {}
     for candidate in conversion.candidates:
         tried[candidate.id] = candidate
@@ -137,12 +143,38 @@ def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress:
             candidate.refuse(Status.INELIGIBLE, reason)
             continue
         with conversion.stage(candidate.id, progress):
-            workshop.build(candidate, recipe)
+            workshop.build(candidate, recipe, tried.get(recipe.after or ""))
             if candidate.alive:
                 workshop.evaluate(candidate)
 
 
-def _facts(request: JobRequest, intake: Intake) -> Facts:
+def _training_seconds(conversion: Conversion) -> float:
+    """What the candidates that are trained may take beside all others."""
+    trainer = conversion.request.trainer
+    if trainer is None:
+        return 0.0
+    recipes = (each.recipe for each in conversion.candidates)
+    count = sum(trained.trains(recipe) for recipe in recipes if recipe is not None)
+    return count * trainer.options.seconds
+
+
+def _check_trainer(request: JobRequest) -> None:
+    if request.trainer is None:
+        return
+    if not request.trainer.trusted:
+        raise RefusalError(
+            Reason.INVALID_REQUEST,
+            "A trainer is code of the user's, and is run only where that is allowed: "
+            "spec.converter.trustedCode of the ServingPool.",
+        )
+    lacking = training.missing()
+    if lacking:
+        raise RefusalError(Reason.INVALID_REQUEST, f"{lacking}.")
+
+
+def _facts(
+    request: JobRequest, intake: Intake, proposals: tuple[Mapping[str, Any], ...] = ()
+) -> Facts:
     return Facts(
         contract=intake.contract,
         calibration=intake.calibration is not None,
@@ -154,6 +186,7 @@ def _facts(request: JobRequest, intake: Intake) -> Facts:
         sparsity=request.prune_sparsity,
         openvino=request.openvino,
         accelerator=request.accelerator,
+        trained=proposals,
     )
 
 

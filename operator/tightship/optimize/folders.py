@@ -32,6 +32,11 @@ class Folders:
         return self._below(job.EVALUATION)
 
     @property
+    def trainer(self) -> Path:
+        """Folder of the user's trainer; not there when none is asked for."""
+        return self._below(job.TRAINER)
+
+    @property
     def artifact(self) -> Path:
         """What publish uploads."""
         return self._below(job.ARTIFACT)

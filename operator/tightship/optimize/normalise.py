@@ -34,7 +34,7 @@ def task(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def _normalised(judge: "_Judge", model: ModelProto) -> tuple[ModelProto, list[str], list[str]]:
     """All steps at once where that holds, else one by one without those that do not."""
-    changed, problem = judge.tried(model, _all)
+    changed, problem = judge.tried(model, cleaned)
     if problem is None:
         return changed, list(_STEPS), []
     done, notes = [], []
@@ -77,7 +77,8 @@ _STEPS: Mapping[str, Step] = {
 }
 
 
-def _all(model: ModelProto) -> ModelProto:
+def cleaned(model: ModelProto) -> ModelProto:
+    """All steps, whatever they do to the answers: the caller compares."""
     for step in _STEPS.values():
         model = step(model)
     return model

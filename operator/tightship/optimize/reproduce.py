@@ -5,6 +5,7 @@ say which files MODEL, CALIBRATION and EVALUATION are.
 """
 
 from tightship.api.job import DataRequest, JobRequest
+from tightship.optimize.training import arguments
 
 
 def command(request: JobRequest) -> list[str]:
@@ -18,6 +19,7 @@ def command(request: JobRequest) -> list[str]:
         *_objective(request),
         *_techniques(request),
         *("--threads", str(request.threads)),
+        *arguments.command(request.trainer),
     ]
 
 

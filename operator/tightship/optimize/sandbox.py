@@ -25,6 +25,7 @@ RESULT = "result.json"
 LOG = "log.txt"
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "VIRTUAL_ENV")
 _LOG_TAIL = 2000
+_LIBRARIES = 8 * GIB
 _DISK_WORDS = ("No space left on device", "File too large")
 _MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Failed to allocate memory")
 
@@ -43,6 +44,17 @@ class Limits:
         wanted = 8 * model_bytes + 6 * GIB
         return cls(
             seconds=seconds, memory=min(wanted, memory_limit() + 2 * GIB), file_bytes=file_bytes
+        )
+
+    def for_training(self, seconds: float) -> "Limits":
+        """Training for that long, and its start and export; all the container's memory.
+
+        torch's libraries for GPUs take 4 GiB of addresses, and hardly any memory.
+        """
+        return Limits(
+            seconds=seconds + self.seconds,
+            memory=memory_limit() + _LIBRARIES,
+            file_bytes=self.file_bytes,
         )
 
 

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
-from tightship.optimize import graph, sandbox, selection, space, techniques, timing
+from tightship.optimize import graph, sandbox, selection, space, techniques, timing, training
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.folders import Folders
 from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.intake import Intake
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.selection import Contender, Ranking
-from tightship.optimize.techniques import Recipe
+from tightship.optimize.techniques import Recipe, trained
 from tightship.optimize.timing import Timing, Timings
 
 MODEL = "model.onnx"
@@ -35,9 +36,12 @@ _STOPPED = {
 class Workshop:
     """One conversion's scratch folder and the children that work in it."""
 
-    def __init__(self, request: JobRequest, intake: Intake, scratch: Path, budget: Budget) -> None:
+    def __init__(
+        self, request: JobRequest, intake: Intake, folders: Folders, budget: Budget
+    ) -> None:
         self._request, self._intake, self._budget = request, intake, budget
-        self.scratch = scratch
+        self.scratch = folders.scratch
+        self._trainer = training.setup(request.trainer, folders.trainer)
         self.original = self._placed()
         self._calibration, self.judged = _split(intake)
         self._normalised = self.original
@@ -59,9 +63,13 @@ class Workshop:
         graph.save(graph.load(self._intake.model), target)
         return target
 
-    def _run(self, task: str, payload: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    def _run(
+        self, task: str, payload: Mapping[str, Any], folder: str, *, trains: bool = False
+    ) -> dict[str, Any]:
         size = self.original.stat().st_size
         limits = Limits.for_model(size, self._budget.stage_seconds, self._budget.scratch_bytes)
+        if trains and self._request.trainer is not None:
+            limits = limits.for_training(self._request.trainer.options.seconds)
         return sandbox.run(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
 
     def check_space(self) -> None:
@@ -133,8 +141,29 @@ class Workshop:
         self._normalised = target
         return result
 
-    def build(self, candidate: Candidate, recipe: Recipe) -> None:
+    def survey(self) -> tuple[Mapping[str, Any], ...]:
+        """What can be trained with the user's trainer; nothing without one.
+
+        Raises:
+            RefusalError: the trainer is not usable.
+        """
+        if self._trainer is None:
+            return ()
+        payload = {
+            "trainer": self._trainer,
+            "contract": self._intake.contract.to_json(),
+            "original": str(self.original),
+        }
+        try:
+            found = self._run("training.work:survey_task", payload, "survey", trains=True)
+        except CrashError as crash:
+            raise RefusalError(Reason.INVALID_REQUEST, f"The trainer failed: {crash}.") from crash
+        return tuple(found["proposals"])
+
+    def build(self, candidate: Candidate, recipe: Recipe, before: Candidate | None = None) -> None:
         """Build the candidate's file; a crash is its result.
+
+        What `before`, a candidate that this one builds on, has done already is not done again.
 
         Raises:
             RefusalError: NoSpaceLeft.
@@ -142,23 +171,31 @@ class Workshop:
         self.check_space()
         folder = self.scratch / "candidates" / candidate.id
         target = Executable(folder / recipe.file, recipe.engine)
+        source, passes = self._normalised, recipe.passes
+        done = done_before(before, recipe)
+        if before is not None and before.model is not None and done:
+            source, passes = before.model.file, recipe.passes[done:]
         payload = {
-            "source": str(self._normalised),
+            "source": str(source),
             "target": target.to_json(),
-            "passes": [{"name": s.name, "params": dict(s.params)} for s in recipe.passes],
+            "passes": [{"name": s.name, "params": dict(s.params)} for s in passes],
             "contract": self._intake.contract.to_json(),
             "samples": str(self.scratch / "calibration"),
             "batch": self._budget.evaluation_batch,
+            "trainer": self._trainer,
         }
         started = time.monotonic()
+        trains = any(step.name == trained.NAME for step in passes)
         try:
-            built = self._run("build:task", payload, f"candidates/{candidate.id}")
+            built = self._run("build:task", payload, f"candidates/{candidate.id}", trains=trains)
         except (CrashError, RefusalError) as error:
             candidate.refuse(Status.ERROR, f"building it failed: {error}")
             return
         finally:
             candidate.seconds += time.monotonic() - started
         candidate.notes, candidate.coverage = tuple(built["notes"]), built["coverage"]
+        if before is not None and done:
+            candidate.coverage = {**before.coverage, **candidate.coverage}
         candidate.simulation = built["simulation"]
         if built["ineffective"]:
             candidate.refuse(Status.INEFFECTIVE, built["ineffective"])
@@ -249,6 +286,16 @@ class Workshop:
                 candidate.refuse(Status.INELIGIBLE, proposal.reason)
             found.append(candidate)
         return found
+
+
+def done_before(before: Candidate | None, recipe: Recipe) -> int:
+    """How many passes of the recipe are all those of a candidate that it builds on."""
+    if before is None or before.recipe is None or before.model is None:
+        return 0
+    if before.model.file.suffix != ".onnx":  # passes read no other format
+        return 0
+    passes = before.recipe.passes
+    return len(passes) if recipe.passes[: len(passes)] == passes else 0
 
 
 def _split(intake: Intake) -> tuple[Dataset, Dataset | None]:

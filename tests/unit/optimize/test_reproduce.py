@@ -23,6 +23,7 @@ def again(request: JobRequest) -> JobRequest:
         source_uri=request.source_uri,
         evaluation=request.evaluation and replace(found.evaluation, uri=request.evaluation.uri),  # type: ignore[type-var]
         calibration=request.calibration and replace(found.calibration, uri=request.calibration.uri),  # type: ignore[type-var]
+        trainer=request.trainer and replace(found.trainer, uri=request.trainer.uri),  # type: ignore[type-var]
     )
 
 
@@ -35,6 +36,12 @@ CASES = {
     ],
     "objective": ["--slo-ms", "50", "--slo-percentile", "95", "--min-speedup", "2"],
     "techniques": ["--no-quantize", "--no-half-precision", "--no-prune", "--sparsity", "0.7"],
+    "trainer": ["--trainer", "some/where/digits.py:Digits"],
+    "training": [
+        *("--trainer", "digits.py:Digits", "--train-techniques", "depth,zeros"),
+        *("--train-epochs", "7", "--train-precision", "bf16", "--train-learning-rate", "1e-7"),
+        *("--train-batch-size", "9", "--train-threads", "2", "--train-schedule", "one-cycle"),
+    ],
     "runtime": ["--threads", "4", "--format", "triton", "--max-calibration-samples", "9"],
 }
 

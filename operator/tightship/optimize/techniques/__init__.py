@@ -15,12 +15,14 @@ from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import ORIGINALS, Engine
 
-MODULES = ("dynamic_int8", "static_int8", "openvino", "weight_only", "half", "prune")
+MODULES = ("dynamic_int8", "static_int8", "openvino", "weight_only", "half", "prune", "trained")
 
 QUANTIZE = "Quantize"
 HALF_PRECISION = "HalfPrecision"
 PRUNE = "Prune"
 RUNTIME = "Runtime"
+DISTILL = "Distill"
+ARCHITECTURE = "Architecture"
 
 _VNNI = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
 _ALREADY_INTEGER = (
@@ -37,6 +39,7 @@ class Facts:
     """What decides which candidates are worth building.
 
     `cache_bytes` is the size of the processor's last-level cache; 0 where it is not known.
+    `trained` are the proposals of `optimize.training`, which has looked at the user's trainer.
     """
 
     contract: Contract
@@ -49,6 +52,7 @@ class Facts:
     sparsity: float
     openvino: bool
     accelerator: str | None  # resource that the pool's servers compute on
+    trained: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def vnni(self) -> bool:
@@ -138,11 +142,12 @@ class Ineligible:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What a pass may use besides the model: samples in the model's own form."""
+    """What a pass may use besides the model: samples in the model's own form; a user's trainer."""
 
     contract: Contract
     calibration: Dataset
     batch: int
+    trainer: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
