@@ -10,7 +10,7 @@ from tests.training.conftest import Scene
 from tightship.optimize import cli
 
 FEW = ["--train-epochs", "3", "--train-learning-rate", "2e-3", "--train-threads", "1"]
-ALONE = ["--no-quantize", "--no-half-precision", "--no-prune"]
+ALONE = ["--no-openvino", "--no-quantize", "--no-half-precision", "--no-prune"]
 
 
 def optimized(scene: Scene, output: Path, *options: str) -> dict[str, Any]:
@@ -26,7 +26,11 @@ def optimized(scene: Scene, output: Path, *options: str) -> dict[str, Any]:
 
 def test_pruned_channels_are_chosen_and_quantized(scene: Scene, tmp_path: Path) -> None:
     report = optimized(
-        scene, tmp_path / "out", "--train-techniques=channels", "--no-half-precision"
+        scene,
+        tmp_path / "out",
+        "--train-techniques=channels",
+        "--no-openvino",
+        "--no-half-precision",
     )
     found = {each["id"]: each for each in report["candidates"]}
 

@@ -13,6 +13,7 @@ from tightship.api.job import JobRequest
 from tightship.optimize import cli, conversion, techniques, training
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate
+from tightship.optimize.engine import Executable
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.techniques import Ineligible, Recipe, trained
@@ -79,7 +80,7 @@ def test_a_candidate_goes_on_from_what_it_builds_on(tmp_path: Path) -> None:
     assert isinstance(both, Recipe)
     before = Candidate(alone.id, alone.technique, recipe=alone)
     assert done_before(before, both) == 0  # it has no file
-    before.file = tmp_path / "model.onnx"
+    before.model = Executable(tmp_path / "model.onnx", alone.engine)
     assert done_before(before, both) == 1
     assert done_before(replace(before, recipe=replace(alone, passes=both.passes[1:])), both) == 0
     assert done_before(None, alone) == 0
