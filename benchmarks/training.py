@@ -107,7 +107,7 @@ def trained(bench: Bench, name: str, folder: Path) -> Original:
 
 
 def shortened(options: TrainingOptions, name: str) -> TrainingOptions:
-    """As many epochs as the set needs: one of mnist has three times the batches of one of digits."""
+    """As many epochs as the set needs: one of mnist has three times the batches."""
     return replace(options, epochs=max(1, round(options.epochs * _SHARE[name])))
 
 

@@ -164,8 +164,8 @@ def _check_trainer(request: JobRequest) -> None:
     if not request.trainer.trusted:
         raise RefusalError(
             Reason.INVALID_REQUEST,
-            "A trainer is code of the user's, and is run only where that is allowed: "
-            "spec.converter.trustedCode of the ServingPool.",
+            "A trainer is code of the user's, and runs only where it is trusted (trustedCode). Leave "
+            "the trainer out, or have it trusted.",
         )
     lacking = training.missing()
     if lacking:
