@@ -164,8 +164,8 @@ def _check_trainer(request: JobRequest) -> None:
     if not request.trainer.trusted:
         raise RefusalError(
             Reason.INVALID_REQUEST,
-            "A trainer is code of the user's, and runs only where it is trusted (trustedCode). Leave "
-            "the trainer out, or have it trusted.",
+            "A trainer is code of the user's, and runs only where it is trusted (trustedCode). "
+            "Leave the trainer out, or have it trusted.",
         )
     lacking = training.missing()
     if lacking:

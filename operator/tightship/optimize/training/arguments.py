@@ -53,7 +53,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "training", "needs tightship[torch]; runs the code in FILE.py: give only what you trust"
     )
     group.add_argument(
-        "--trainer", metavar="FILE.py:NAME", help="a trainer as docs/techniques/trainer.md describes it"
+        "--trainer",
+        metavar="FILE.py:NAME",
+        help="see docs/techniques/trainer.md",
     )
     for name in (each.name for each in fields(TrainingOptions)):
         kinds: dict[str, Any] = {"choices": _CHOICES[name]} if name in _CHOICES else {}
