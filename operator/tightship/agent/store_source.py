@@ -21,6 +21,7 @@ from tightship.storage import (
     Scheme,
     Storage,
     StorageError,
+    gcs_hosts,
     parse_uri,
 )
 
@@ -57,13 +58,15 @@ class StoreSource:
 
     def _access(self) -> Access:
         uri = parse_uri(self.uri)
-        remote = uri.scheme in (Scheme.S3, Scheme.HTTPS)
+        remote = uri.scheme in (Scheme.S3, Scheme.GS, Scheme.HTTPS)
         credentials = Credentials.from_folder(self.credentials) if remote else Credentials()
         hosts = []
         if uri.scheme is Scheme.HTTPS:
             hosts.append(uri.authority)
         if uri.scheme is Scheme.S3:
             hosts.append(_s3_host(credentials, uri.authority))
+        if uri.scheme is Scheme.GS:
+            hosts += gcs_hosts(credentials)
         claims = {}
         if uri.scheme is Scheme.PVC:
             claims[uri.authority] = self.claims / uri.authority

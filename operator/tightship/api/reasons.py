@@ -158,9 +158,11 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     ),
     "UnsupportedOperation": Meaning(
         "folders cannot be behind https, and the store neither there nor in a registry or the Hub",
-        "s3:// or pvc:// instead",
+        "s3://, gs:// or pvc:// instead",
     ),
-    "UnsupportedScheme": Meaning("another scheme than s3, https, oci, hf and pvc", "one of these"),
+    "UnsupportedScheme": Meaning(
+        "another scheme than s3, gs, https, oci, hf and pvc", "one of these"
+    ),
     "WriteFailed": Meaning(
         "a volume cannot be written, for another cause than its size",
         "that it is mounted for writing and belongs to the pod's user",

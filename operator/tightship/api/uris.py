@@ -19,6 +19,7 @@ HOST = rf"((\*\.)?({_PART}\.)*[a-z]([-a-z0-9]*[a-z0-9])?|{_OCTET}(\.{_OCTET}){{3
 """A name, *.SUFFIX for every name below it, or an IPv4 address in its usual form; :PORT."""
 
 _BUCKET = r"s3://[A-Za-z0-9][-A-Za-z0-9._]{1,62}"
+_GCS = r"gs://[a-z0-9][-a-z0-9._]{1,220}[a-z0-9]"
 _HTTPS = rf"https://[A-Za-z0-9_]([-A-Za-z0-9_.]*[A-Za-z0-9])?{_PORT}"
 _REPOSITORY = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 _ARTIFACT = (
@@ -29,16 +30,21 @@ _HUB_NAME = r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,94}[A-Za-z0-9_])?"
 _HUB = rf"hf://{_HUB_NAME}/{_HUB_NAME}(@[A-Za-z0-9_]([-A-Za-z0-9_.]|%2F){{0,127}})?"
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?"  # names a volume of the pod too
 _PATH = r"(/[!-.0-\[\]-~]+)+/?"  # printable ASCII but the backslash
-_SOURCE = re.compile(rf"({_BUCKET}|{_HTTPS}|{_CLAIM}){_PATH}|{_ARTIFACT}|{_HUB}({_PATH}|/)?")
-_STORE = re.compile(rf"({_BUCKET}|{_CLAIM})({_PATH}|/)?")
+_SOURCE = re.compile(rf"({_BUCKET}|{_GCS}|{_HTTPS}|{_CLAIM}){_PATH}|{_ARTIFACT}|{_HUB}({_PATH}|/)?")
+_STORE = re.compile(rf"({_BUCKET}|{_GCS}|{_CLAIM})({_PATH}|/)?")
 
 
 def source_uri(value: object, path: str) -> str:
-    """The address of a model or of data: s3, https, oci, hf or pvc."""
-    uri = _uri(value, path, "s3://, https://, oci://, hf:// or pvc://", r"(s3|https|oci|hf|pvc)://")
+    """The address of a model or of data: s3, gs, https, oci, hf or pvc."""
+    uri = _uri(
+        value,
+        path,
+        "s3://, gs://, https://, oci://, hf:// or pvc://",
+        r"(s3|gs|https|oci|hf|pvc)://",
+    )
     if not _SOURCE.fullmatch(uri):
         raise SpecError(
-            f"{path}: must look like s3://BUCKET/KEY, https://HOST/PATH,"
+            f"{path}: must look like s3://BUCKET/KEY, gs://BUCKET/KEY, https://HOST/PATH,"
             " oci://REGISTRY/REPOSITORY:TAG, oci://REGISTRY/REPOSITORY@sha256:DIGEST,"
             " hf://ORG/NAME@REVISION/PATH or pvc://CLAIM/PATH, in printable ASCII without spaces"
         )
@@ -46,11 +52,11 @@ def source_uri(value: object, path: str) -> str:
 
 
 def store_uri(value: object, path: str) -> str:
-    """The address of a store: s3 or pvc, since artifacts are written there."""
-    uri = _uri(value, path, "s3:// or pvc://", r"(s3|pvc)://")
+    """The address of a store: s3, gs or pvc, since artifacts are written there."""
+    uri = _uri(value, path, "s3://, gs:// or pvc://", r"(s3|gs|pvc)://")
     if not _STORE.fullmatch(uri):
         raise SpecError(
-            f"{path}: must look like s3://BUCKET/PREFIX or pvc://CLAIM/PATH,"
+            f"{path}: must look like s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or pvc://CLAIM/PATH,"
             " in printable ASCII without spaces"
         )
     return uri

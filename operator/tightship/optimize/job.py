@@ -29,6 +29,7 @@ from tightship.storage import (
     Storage,
     StorageError,
     bucket_url,
+    gcs_hosts,
     is_retired,
     parse_uri,
     reclaim,
@@ -137,11 +138,13 @@ def _store_hosts(folders: Folders, request: JobRequest | SweepRequest) -> list[s
     uri = parse_uri(request.store_uri)
     if uri.scheme is Scheme.HTTPS:
         return [uri.authority]
-    if uri.scheme is not Scheme.S3:
+    if uri.scheme not in {Scheme.S3, Scheme.GS}:
         return []
     mounted = [use for use in _STORE_SECRETS if (folders.secrets / use).is_dir()]
-    settings = [Credentials.from_folder(folders.secrets / use).s3 for use in mounted]
-    urls = [bucket_url(each, uri.authority) for each in settings]
+    credentials = [Credentials.from_folder(folders.secrets / use) for use in mounted]
+    if uri.scheme is Scheme.GS:
+        return [host for each in credentials for host in gcs_hosts(each)]
+    urls = [bucket_url(each.s3, uri.authority) for each in credentials]
     return [url.host_port_subcomponent for url in urls if url.host_port_subcomponent]
 
 

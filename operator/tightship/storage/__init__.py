@@ -16,6 +16,7 @@ from tightship.storage.client import Storage, run
 from tightship.storage.credentials import Credentials, S3Settings
 from tightship.storage.digests import Download, FileDigest, Kind, file_digest, folder_digest
 from tightship.storage.errors import StorageError
+from tightship.storage.gcs import gcs_hosts
 from tightship.storage.hosts import HostPolicy, normalise_host
 from tightship.storage.hublayout import model_of
 from tightship.storage.layers import assemble, has_layers
@@ -52,6 +53,7 @@ __all__ = [
     "check_folder",
     "file_digest",
     "folder_digest",
+    "gcs_hosts",
     "has_layers",
     "is_retired",
     "model_of",

@@ -1,11 +1,12 @@
 """Which backend serves which scheme, and what a process may reach through them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tightship.storage.backend import Backend
 from tightship.storage.credentials import Credentials
+from tightship.storage.gcs import GcsBackend
 from tightship.storage.hosts import HostPolicy
 from tightship.storage.https import HttpsBackend
 from tightship.storage.hub import HubBackend
@@ -40,16 +41,13 @@ def opened(scheme: Scheme, access: Access) -> Backend:
         access.idle_seconds,
         verify=credentials.s3.verify_ssl or scheme is not Scheme.S3,
     )
-    match scheme:
-        case Scheme.S3:
-            return S3Backend(transport, credentials)
-        case Scheme.HTTPS:
-            return HttpsBackend(transport, credentials.authorization)
-        case Scheme.OCI:
-            return OciBackend(transport, access.hosts, credentials)
-        case Scheme.HF:
-            return HubBackend(transport, credentials)
-        case Scheme.PVC:
-            return LocalBackend(access.claims)
-        case Scheme.FILE:
-            return LocalBackend({"": Path("/")})
+    made: dict[Scheme, Callable[[], Backend]] = {
+        Scheme.S3: lambda: S3Backend(transport, credentials),
+        Scheme.GS: lambda: GcsBackend(transport, credentials),
+        Scheme.HTTPS: lambda: HttpsBackend(transport, credentials.authorization),
+        Scheme.OCI: lambda: OciBackend(transport, access.hosts, credentials),
+        Scheme.HF: lambda: HubBackend(transport, credentials),
+        Scheme.PVC: lambda: LocalBackend(access.claims),
+        Scheme.FILE: lambda: LocalBackend({"": Path("/")}),
+    }
+    return made[scheme]()

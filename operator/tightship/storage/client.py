@@ -252,7 +252,7 @@ class Storage:
             raise StorageError(
                 UNSUPPORTED_SCHEME,
                 f"{parsed}: file:// is for development only and is switched off here. "
-                "Use s3://, https://, oci://, hf:// or pvc://.",
+                "Use s3://, gs://, https://, oci://, hf:// or pvc://.",
             )
         if parsed.scheme not in self._backends:
             self._backends[parsed.scheme] = opened(parsed.scheme, self._access)

@@ -11,6 +11,8 @@ from yarl import URL
 from tightship.storage.dockerconfig import KEY as DOCKER_CONFIG
 from tightship.storage.dockerconfig import Login, parse_logins
 from tightship.storage.errors import INVALID_CREDENTIALS, StorageError
+from tightship.storage.serviceaccount import KEY as SERVICE_ACCOUNT
+from tightship.storage.serviceaccount import ServiceAccount
 
 ANNOTATION_PREFIX = "serving.kserve.io/"
 _MAX_FILE = 1 << 20
@@ -32,6 +34,8 @@ _KEYS = (
     "HTTP_PASSWORD",
     "HF_TOKEN",
     "HF_ENDPOINT",
+    "STORAGE_EMULATOR_HOST",
+    SERVICE_ACCOUNT,
     DOCKER_CONFIG,
     "ca.crt",
 )
@@ -64,6 +68,14 @@ class HubSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GcsSettings:
+    """Where Google Cloud Storage's JSON API is spoken, and as whom; None is anonymously."""
+
+    endpoint: URL = field(default_factory=lambda: URL("https://storage.googleapis.com"))
+    account: ServiceAccount | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """Keys and headers for one source or store; nothing of them appears in `repr`.
 
@@ -79,6 +91,7 @@ class Credentials:
     s3: S3Settings = S3Settings()
     logins: Mapping[str, Login] = field(default_factory=dict)
     hub: HubSettings = field(default_factory=HubSettings)
+    gcs: GcsSettings = field(default_factory=GcsSettings)
 
     @classmethod
     def from_mapping(
@@ -92,7 +105,8 @@ class Credentials:
         s3-usehttps, s3-verifyssl, s3-usevirtualbucket, s3-useanoncredential and s3-cabundle;
         `ca.crt` (or the key that s3-cabundle names); HTTP_AUTHORIZATION, or HTTP_BEARER_TOKEN, or
         HTTP_USERNAME with HTTP_PASSWORD; .dockerconfigjson for registries;
-        HF_TOKEN and HF_ENDPOINT for the Hugging Face Hub. Data wins
+        HF_TOKEN and HF_ENDPOINT for the Hugging Face Hub; gcloud-application-credentials.json and
+        STORAGE_EMULATOR_HOST for Google Cloud Storage. Data wins
         over an annotation; other keys are ignored.
 
         Raises:
@@ -109,6 +123,7 @@ class Credentials:
             session_token=values.get("AWS_SESSION_TOKEN"),
             authorization=_authorization(values),
             hub=_hub(values),
+            gcs=_gcs(values),
             logins=parse_logins(values[DOCKER_CONFIG]) if DOCKER_CONFIG in values else {},
             ca=values.get(settings.text("", "s3-cabundle") or "ca.crt") or values.get("ca.crt"),
             s3=S3Settings(
@@ -187,6 +202,22 @@ def _hub(values: Mapping[str, str]) -> HubSettings:
     if not plain:
         raise _invalid("HF_ENDPOINT must be an address such as https://HOST, without a user")
     return HubSettings(endpoint=url, token=token)
+
+
+def _gcs(values: Mapping[str, str]) -> GcsSettings:
+    key, text = values.get(SERVICE_ACCOUNT), values.get("STORAGE_EMULATOR_HOST")
+    account = ServiceAccount.parse(key) if key else None
+    if text is None:
+        return GcsSettings(account=account)
+    try:
+        url = URL(text if "://" in text else f"http://{text}")
+        plain = url.scheme in {"http", "https"} and url.host and url.path in {"", "/"}
+        plain = plain and not (url.user or url.query or url.fragment)
+    except ValueError:
+        plain = False
+    if not plain:
+        raise _invalid("STORAGE_EMULATOR_HOST must be HOST:PORT or a URL without path or user")
+    return GcsSettings(endpoint=url, account=account)
 
 
 def _text(path: Path) -> str:

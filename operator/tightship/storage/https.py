@@ -64,5 +64,5 @@ def _url(uri: Uri) -> URL:
 def _read_only(uri: Uri, what: str) -> StorageError:
     return StorageError(
         UNSUPPORTED_OPERATION,
-        f"https cannot {what} ({uri}). Use s3:// or pvc:// for folders and for the store.",
+        f"https cannot {what} ({uri}). Use s3://, gs:// or pvc:// for folders and for the store.",
     )

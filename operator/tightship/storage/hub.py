@@ -225,5 +225,5 @@ def _not_the_hub(uri: Uri) -> StorageError:
 def _read_only(uri: Uri) -> StorageError:
     return StorageError(
         UNSUPPORTED_OPERATION,
-        f"nothing is written to the Hub ({uri}). Use s3:// or pvc:// for the store.",
+        f"nothing is written to the Hub ({uri}). Use s3://, gs:// or pvc:// for the store.",
     )

@@ -182,5 +182,5 @@ def _mismatch(uri: Uri, what: str) -> StorageError:
 def _read_only(uri: Uri) -> StorageError:
     return StorageError(
         UNSUPPORTED_OPERATION,
-        f"nothing is written to a registry ({uri}). Use s3:// or pvc:// for the store.",
+        f"nothing is written to a registry ({uri}). Use s3://, gs:// or pvc:// for the store.",
     )

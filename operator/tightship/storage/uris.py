@@ -12,6 +12,7 @@ _MAX_URI = 2048
 _MAX_PATH = 1024
 _MAX_SEGMENT = 255
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
+_GCS_BUCKET = re.compile(r"[a-z0-9][-a-z0-9._]{1,220}[a-z0-9]")
 _CLAIM = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _REPOSITORY = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"  # each part; OCI Distribution Specification 1.1
 _ARTIFACT = re.compile(
@@ -30,6 +31,7 @@ class Scheme(StrEnum):
 
     S3 = "s3"
     HTTPS = "https"
+    GS = "gs"
     OCI = "oci"
     HF = "hf"
     PVC = "pvc"
@@ -113,7 +115,7 @@ def parse_uri(text: str) -> Uri:
         raise StorageError(
             UNSUPPORTED_SCHEME,
             f"storage scheme {parts.scheme or 'none'!r} is not supported. Use s3://BUCKET/KEY, "
-            "https://HOST/PATH, oci://REGISTRY/REPOSITORY:TAG, hf://ORG/NAME/PATH "
+            "gs://BUCKET/KEY, https://HOST/PATH, oci://REGISTRY/REPOSITORY:TAG, hf://ORG/NAME/PATH "
             "or pvc://CLAIM/PATH "
             "(file:///PATH in development only).",
         ) from error
@@ -196,6 +198,8 @@ def _check_authority(scheme: Scheme, authority: str, shown: str) -> None:
     match scheme:
         case Scheme.S3 if not _BUCKET.fullmatch(authority):
             raise _invalid(shown, "has no valid bucket name; the form is s3://BUCKET/KEY")
+        case Scheme.GS if not _GCS_BUCKET.fullmatch(authority):
+            raise _invalid(shown, "has no valid bucket name; the form is gs://BUCKET/KEY")
         case Scheme.HF if not re.fullmatch(_HUB_NAME, authority):
             raise _invalid(shown, "has no valid organization; the form is hf://ORG/NAME/PATH")
         case Scheme.PVC if not _CLAIM.fullmatch(authority):

@@ -1,4 +1,4 @@
-"""Artifacts from a real S3 server, and a store that is not there."""
+"""Artifacts from real servers of object stores, and a store that is not there."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from tests.integration.agent import harness
 from tests.integration.agent.harness import Agent, AgentClient, Store
+from tests.support import gcs
 from tests.support.s3 import S3
 from tests.support.triton import Triton
+
+from tightship.storage import Access, Credentials, HostPolicy
 
 
 @pytest.fixture
@@ -49,3 +52,18 @@ async def test_refused_credentials_are_told_and_corrected_without_a_restart(
     assert "not-the-key" not in found.failure.message
     secret.write_text(right)
     await operator.until_loaded(model)
+
+
+async def test_loads_from_google_cloud_storage(tmp_path: Path, server: Triton) -> None:
+    with gcs.serving("models") as running:
+        credentials = {"STORAGE_EMULATOR_HOST": running.endpoint, "ca.crt": running.ca}
+        access = Access(
+            hosts=HostPolicy.of(running.host), credentials=Credentials.from_mapping(credentials)
+        )
+        store = Store("gs://models/artifacts", access, tmp_path, credentials)
+        with harness.agent(tmp_path, store, server) as agent:
+            async with agent.client() as operator:
+                model = (await store.publish(2.0)).as_model("model")
+                await operator.assign(model)
+                await operator.until_loaded(model)
+    assert await harness.factor(server, "model") == 2.0

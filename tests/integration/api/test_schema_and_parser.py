@@ -125,35 +125,9 @@ SOURCES = [
         "oci://h/",
     ),
     *("oci://h/r:-", "oci://h/R", "oci://h/r/", "oci://h/r:1@sha256:" + "a" * 64, "oci:///r"),
+    *("oci://h/r@sha256:" + "0" * 63, "oci://h/r@sha512:" + "0" * 128, "oci://h//r"),
+    *("oci://u:p@h/r", "oci://h/r?x", "oci://h/r--s/t_u.v:" + "x" * 128, "oci://h/r:" + "x" * 129),
     *(
-        "oci://h/r@sha256:" + "0" * 63,
-        "oci://h/r@sha512:" + "0" * 128,
-        "oci://h//r",
-        "oci://h/../r",
-    ),
-    *(
-        "oci://u:p@h/r",
-        "oci://h/r?x",
-        "oci://h/r--s/t_u.v-w:" + "x" * 128,
-        "oci://h/r:" + "x" * 129,
-    ),
-    *(
-        *(
-            "hf://o/n",
-            "hf://o/n/",
-            "hf://o/n@main/onnx/model.onnx",
-            "hf://o/n@refs%2Fpr%2F1",
-            "hf://o",
-        ),
-        *("hf://o/n@", "hf://o/n@a/b@c/", "hf://.o/n", "hf://o/n.", "hf://o/n//x", "hf://o/n/../x"),
-        *(
-            "hf://o/n@../x",
-            "hf://o/n@%2E",
-            "hf://o/" + "n" * 97,
-            "hf://o/n?x",
-            "hf://o:1/n",
-            "hf:///n",
-        ),
         "oci://h/r___s",
         "oci://h/r..s",
         "oci://h/-r",
@@ -161,6 +135,11 @@ SOURCES = [
         "oci://h:0/r",
         "oci://h/r:1/s",
     ),
+    *("oci://h/../r", "hf://o", "hf:///n", "hf://o:1/n", "hf://o/n?x", "hf://o/" + "n" * 97),
+    *("hf://o/n", "hf://o/n/", "hf://o/n@main/onnx/model.onnx", "hf://o/n@refs%2Fpr%2F1"),
+    *("hf://o/n@", "hf://o/n@a/b@c/", "hf://.o/n", "hf://o/n.", "hf://o/n//x", "hf://o/n/../x"),
+    *("hf://o/n@../x", "hf://o/n@%2E", "gs://bkt/k", "gs://bkt/", "gs://Bkt/k", "gs://b/k"),
+    *("gs://" + "b" * 222 + "/k", "gs://" + "b" * 223 + "/k", "gs://b_.t/k", "gs://bkt//k"),
 ]
 
 
@@ -169,6 +148,26 @@ def test_addresses_of_sources(admission: Admission, uri: str) -> None:
     spec = documents.changed(documents.FULL_MODEL, ("model", "storageUri"), uri)
     spec = documents.changed(spec, ("data", "evaluation", "storageUri"), uri)
     _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
+
+
+STORES = [
+    *(
+        "gs://bkt",
+        "gs://bkt/",
+        "gs://bkt/a/b/",
+        "gs://bkt//a",
+        "gs://b",
+        "gs://bkt/../a",
+        "s3://bkt",
+    ),
+    *("oci://h/r", "hf://o/n", "https://h/p", "gs://bkt/a?x", "gs://k:s@bkt/a", "gs://-bkt/a"),
+]
+
+
+@pytest.mark.parametrize("uri", STORES)
+def test_addresses_of_stores(admission: Admission, uri: str) -> None:
+    spec = documents.changed(documents.FULL_POOL, ("store", "uri"), uri)
+    _agree(admission, names.SERVING_POOLS, names.SERVING_POOL, spec, parse_pool)
 
 
 @_CASES

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from tests.corpus.models import build
 from tests.integration.optimize.harness import Pod
-from tests.support import hub, registry
+from tests.support import gcs, hub, registry
 from tests.support.registry import PASSWORD, TAR, USER, Registry
 
 from tightship.api.artifact import IntakeResult
+from tightship.optimize import job
+from tightship.storage import Access, Credentials, HostPolicy, Storage, run
 
 MODEL = bytes(build.perceptron().SerializeToString())
 
@@ -107,3 +109,26 @@ def test_the_layout_of_the_hub_in_a_folder(pod: Pod, tmp_path: Path, model: str)
     refusal = pod.refused("inspect")
     assert refusal.reason == "UnsupportedModel"
     assert "config.json with onnx/model.onnx" in refusal.message
+
+
+def test_source_and_store_in_google_cloud_storage(pod: Pod) -> None:
+    async def upload(access: Access) -> None:
+        async with Storage(access) as storage:
+            await storage.put_bytes(MODEL, "gs://models/in/model.onnx")
+
+    with gcs.serving("models") as server:
+        secret = {"STORAGE_EMULATOR_HOST": server.endpoint, "ca.crt": server.ca}
+        credentials = Credentials.from_mapping(secret)
+        run(upload(Access(hosts=HostPolicy.of(server.host), credentials=credentials)))
+        for use in ("source", "store"):
+            folder = pod.folders.secrets / use
+            folder.mkdir(parents=True)
+            for key, value in secret.items():
+                (folder / key).write_text(value)
+        # Nothing is listed: the host is the store's own, which its Secret names.
+        pod.ask(source_uri="gs://models/in/model.onnx", store_uri="gs://models/store")
+        assert job.access(pod.folders, pod.request, "source").hosts.allowed == (server.host,)
+        result = IntakeResult.from_json(pod.run("fetch")["result"])
+    assert result.source_bytes == len(MODEL)
+    inspected = IntakeResult.from_json(pod.run("inspect")["result"])
+    assert inspected.source_digest == result.source_digest

@@ -1,13 +1,14 @@
 """A real HTTPS server with a certificate of its own, and storage with access to both servers."""
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from tests.support import certificate
+from tests.support import certificate, gcs
+from tests.support.gcs import Gcs
 from tests.support.s3 import S3
 
 from tightship.storage import Access, Credentials, HostPolicy, S3Settings, Storage
@@ -89,6 +90,19 @@ def s3_access(s3: S3, **changes: str) -> Access:
         credentials=credentials,
         allow_file=True,
     )
+
+
+def gcs_access(server: Gcs, **secret: str) -> Access:
+    values = {"STORAGE_EMULATOR_HOST": server.endpoint, "ca.crt": server.ca, **secret}
+    credentials = Credentials.from_mapping(values)
+    return Access(hosts=HostPolicy.of(server.host), credentials=credentials, idle_seconds=5)
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[Gcs]:
+    """A server of Google Cloud Storage's API; each test uses a prefix of its own."""
+    with gcs.serving("models") as running:
+        yield running
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.integration.storage.conftest import left_in, s3_access
+from tests.integration.storage.conftest import gcs_access, left_in, s3_access
 from tests.support.s3 import S3
 
 from tightship.storage import Access, Limits, Storage, StorageError, artifact_uri, write_manifest
@@ -30,7 +30,7 @@ def artifact(folder: Path, content: str = "weights") -> tuple[Path, str]:
     return folder, write_manifest(folder, {"key": "k", "variant": "original"})
 
 
-@pytest.fixture(params=["s3", "pvc"])
+@pytest.fixture(params=["s3", "gs", "pvc"])
 async def store(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[tuple[Storage, str]]:
@@ -39,6 +39,9 @@ async def store(
         s3: S3 = request.getfixturevalue("s3")
         bucket: str = request.getfixturevalue("bucket")
         access, uri = s3_access(s3), f"s3://{bucket}/sha256/KEY/"
+    elif request.param == "gs":
+        access = gcs_access(request.getfixturevalue("gcs_server"))
+        uri = f"gs://models/{tmp_path.name}/sha256/KEY/"
     else:
         (tmp_path / "volume").mkdir()
         access, uri = Access(claims={"store": tmp_path / "volume"}), "pvc://store/sha256/KEY/"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.integration.storage.conftest import s3_access
+from tests.integration.storage.conftest import gcs_access, s3_access
 from tests.support.s3 import S3
 
 from tightship.api import job as wire
@@ -70,7 +70,7 @@ class Shop:
         return {key for key in keys if f"sha256/{key}/{MANIFEST}" in found}
 
 
-@pytest.fixture(params=["s3", "pvc", "file"])
+@pytest.fixture(params=["s3", "gs", "pvc", "file"])
 async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shop]:
     (tmp_path / "volume").mkdir()
     access = Access(claims={"store": tmp_path / "volume"}, allow_file=True)
@@ -79,6 +79,9 @@ async def shop(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         s3: S3 = request.getfixturevalue("s3")
         bucket: str = request.getfixturevalue("bucket")
         access, uri = s3_access(s3), f"s3://{bucket}/deep/store"
+    elif request.param == "gs":
+        access = gcs_access(request.getfixturevalue("gcs_server"))
+        uri = f"gs://models/{tmp_path.name}/deep/store"
     elif request.param == "file":
         uri = f"file://{tmp_path}/volume"
     async with Storage(access) as storage:

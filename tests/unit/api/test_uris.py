@@ -23,7 +23,7 @@ _PIECES = st.sampled_from(
     ]
 )
 _TEXT = st.lists(_PIECES, max_size=8).map("".join)
-_SCHEMES = st.sampled_from(["s3://", "https://", "oci://", "hf://", "pvc://"])
+_SCHEMES = st.sampled_from(["s3://", "gs://", "https://", "oci://", "hf://", "pvc://"])
 
 
 @given(_SCHEMES, _TEXT)
@@ -35,7 +35,7 @@ def test_sources(scheme: str, rest: str) -> None:
     assert str(parse_uri(uri)) == uri
 
 
-@given(st.sampled_from(["s3://", "pvc://"]), _TEXT)
+@given(st.sampled_from(["s3://", "gs://", "pvc://"]), _TEXT)
 def test_stores(scheme: str, rest: str) -> None:
     try:
         uri = uris.store_uri(scheme + rest, "spec")
@@ -49,7 +49,7 @@ def test_hosts(host: str) -> None:
     assert HostPolicy.of(host).allowed == (host,)
 
 
-CLAIMS = {"pvc://models/a/b": "models", "pvc://models": "models", "s3://models/a": None}
+CLAIMS = {"pvc://models/a/b": "models", "pvc://models": "models", "gs://models/a": None}
 
 
 @pytest.mark.parametrize("uri", CLAIMS)

@@ -29,6 +29,7 @@ SEGMENT = st.from_regex(r"\A[A-Za-z0-9_=+ %~-][A-Za-z0-9._=+~-]{0,20}\Z").filter
         ("https://h", Scheme.HTTPS, "h", "", True),
         ("oci://h:5000/a/b__c:1.0", Scheme.OCI, "h:5000", "a/b__c", True),
         ("oci://h/a@sha256:" + "0" * 64, Scheme.OCI, "h", "a", True),
+        ("gs://models.example.com/a/b.onnx", Scheme.GS, "models.example.com", "a/b.onnx", False),
         ("hf://Org_1/n.a-m", Scheme.HF, "Org_1", "n.a-m", True),
         ("hf://o/n@refs%2Fpr%2F1/onnx/m@1.onnx", Scheme.HF, "o", "n", False),
         ("hf://o/n/onnx/", Scheme.HF, "o", "n", True),
@@ -59,6 +60,10 @@ def test_uris_are_read(
         "s3://bucket/a\nb",
         "s3://bucket/" + "x" * 300,
         "s3://bucket/" + "x/" * 1200,
+        "gs://",
+        "gs://Models/x",
+        "gs://models/../x",
+        "gs://models/x?generation=1",
         "hf://gpt2",
         "hf://o/",
         "hf://o/n@",
@@ -100,7 +105,7 @@ def test_ambiguous_uris_are_refused(text: str) -> None:
     assert "pass" not in caught.value.message.replace("password", "")
 
 
-@pytest.mark.parametrize("text", ["gs://b/x", "http://h/x", "ftp://h", "x"])
+@pytest.mark.parametrize("text", ["gcs://b/x", "http://h/x", "ftp://h", "x"])
 def test_an_unknown_scheme_names_those_that_are_supported(text: str) -> None:
     with pytest.raises(StorageError) as caught:
         parse_uri(text)
