@@ -48,6 +48,7 @@ FULL_MODEL: Document = {
             "maxClassDrop": "0.1",
             "confidence": "0.9",
         },
+        "objective": "throughput",
         "minSpeedup": "1.2",
     },
     "serving": {

@@ -72,6 +72,7 @@ class JobRequest:
     max_class_drop: float | None = None
     accelerator: str | None = None
     trainer: TrainerRequest | None = None
+    objective: str = "latency"
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""

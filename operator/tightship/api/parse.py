@@ -28,6 +28,7 @@ from tightship.api.v1alpha1 import (
     Metric,
     ModelFormat,
     ModelSource,
+    Objective,
     Optimization,
     OptimizedModelSpec,
     Serving,
@@ -152,6 +153,7 @@ def _optimization(value: object, path: str) -> Optimization:
     optimization = Optimization(
         techniques=fields.optional("techniques", _techniques, Techniques()),
         gate=fields.optional("accuracyGate", _gate, AccuracyGate()),
+        objective=fields.optional("objective", choice(Objective), Objective.LATENCY),
         min_speedup=fields.optional("minSpeedup", decimal("1", "100"), 1.05),
     )
     fields.end()

@@ -101,12 +101,22 @@ class Techniques:
     prune_sparsity: float = 0.5
 
 
+class Objective(StrEnum):
+    """What a candidate is to be best at, among those inside the gate."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    MEMORY = "memory"
+    COST = "cost"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimization:
     """What counts as better, and by how much."""
 
     techniques: Techniques = field(default_factory=Techniques)
     gate: AccuracyGate = field(default_factory=AccuracyGate)
+    objective: Objective = Objective.LATENCY
     min_speedup: float = 1.05
 
 

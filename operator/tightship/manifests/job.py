@@ -217,6 +217,7 @@ def _request(
         prune_sparsity=techniques.prune_sparsity,
         max_drop=gate.max_drop,
         confidence=gate.confidence,
+        objective=spec.optimization.objective.value,
         min_speedup=spec.optimization.min_speedup,
         slo_target=wanted.target if wanted else None,
         slo_percentile=wanted.percentile if wanted else 99,

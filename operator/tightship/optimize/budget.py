@@ -42,6 +42,7 @@ class Budget:
     timing_bursts: int = 3
     timing_burst_seconds: float = 0.15
     timing_warmup: int = 10
+    throughput_batch: int = 8  # that throughput is taken at, where the model takes so many
     proof_samples: int = 64  # of the original, before a candidate has been proven
     confirm_bursts: int = 8  # of each of the two models in the real Triton
     confirm_burst_seconds: float = 0.3

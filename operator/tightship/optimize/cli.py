@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tightship.api.job import DataRequest, JobRequest
 from tightship.api.names import HTTP_PORT
-from tightship.api.v1alpha1 import Metric, ModelFormat
+from tightship.api.v1alpha1 import Metric, ModelFormat, Objective
 from tightship.optimize import artifact, conversion, report
 from tightship.optimize.budget import Budget
 from tightship.optimize.conversion import Conversion
@@ -47,6 +47,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--max-class-drop", type=float, help="of any class' recall; accuracy and f1")
     made.add_argument("--positive-class", type=int, help="f1 of this class alone")
     made.add_argument("--confidence", type=float, default=0.95, help="(default 0.95)")
+    made.add_argument(
+        "--objective",
+        choices=[o.value for o in Objective],
+        default="latency",
+        help="what to be best at (default latency)",
+    )
     made.add_argument("--min-speedup", type=float, default=1.05, help="(default 1.05)")
     made.add_argument("--slo-ms", type=float, help="latency objective in milliseconds")
     made.add_argument("--slo-percentile", type=int, choices=[50, 90, 95, 99], default=99)
@@ -166,6 +172,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         max_class_drop=options.max_class_drop,
         positive_class=options.positive_class if evaluation else None,
         confidence=options.confidence,
+        objective=options.objective,
         min_speedup=options.min_speedup,
         slo_target=options.slo_ms / 1e3 if options.slo_ms else None,
         slo_percentile=options.slo_percentile,

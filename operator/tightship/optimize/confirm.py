@@ -31,6 +31,7 @@ _START_SECONDS = 180.0
 _POLL_SECONDS = 0.2
 _REQUEST_SECONDS = 120.0
 _WARM_UP = 20
+_DIFFERENT = 64  # samples that a race asks in turn
 _COSINE_SAME = 0.999
 _UNLIKE_SHARE = 0.001  # of the samples may round to another class between two runs
 _BATCHES = (1, 4, 16)
@@ -44,8 +45,9 @@ class UnconfirmedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Race:
-    """A candidate against the original through Triton, batch 1, one client. Seconds and shares."""
+    """A candidate against the original through Triton, one client. Seconds and shares."""
 
+    batch: int
     speedup: float
     noise: float
     p50_before: float
@@ -189,9 +191,9 @@ class Stand:
         gap = fidelity.fidelity(expected, got)["maxAbs"]
         return Proof(samples=len(same), agreeing=float(same.mean()), max_abs=gap), got
 
-    async def race(self, dataset: Dataset, percentile: int) -> Race:
+    async def race(self, dataset: Dataset, percentile: int, batch: int = 1) -> Race:
         """Bursts of the original and the candidate in turn: A C A C ... A."""
-        requests = self._requests(dataset)
+        requests = self._requests(dataset, batch)
         bursts: dict[str, list[list[float]]] = {ORIGINAL: [], CANDIDATE: []}
         for name in bursts:
             await self._burst(name, requests, 0.0, _WARM_UP)
@@ -199,12 +201,15 @@ class Stand:
             name = CANDIDATE if index % 2 else ORIGINAL
             seconds = self._budget.confirm_burst_seconds
             bursts[name].append(await self._burst(name, requests, seconds, 5))
-        return _raced(bursts[ORIGINAL], bursts[CANDIDATE], percentile)
+        return _raced(bursts[ORIGINAL], bursts[CANDIDATE], percentile, batch)
 
-    def _requests(self, dataset: Dataset) -> list[Prepared]:
+    def _requests(self, dataset: Dataset, batch: int = 1) -> list[Prepared]:
+        """Different ones where there are samples; a batch begins again where there are too few."""
         samples = self.wired(dataset)
-        count = min(len(dataset), 64)
-        return [self._request(samples, slice(row, row + 1)) for row in range(count)]
+        rows = np.arange(max(batch, min(len(dataset), _DIFFERENT)))
+        arrays = {n: np.take(a, rows, axis=0, mode="wrap") for n, a in samples.arrays.items()}
+        starts = range(0, len(rows) - batch + 1, batch)
+        return [self._request(Dataset(arrays), slice(row, row + batch)) for row in starts]
 
     async def _burst(
         self, name: str, requests: Sequence[Prepared], seconds: float, least: int
@@ -226,7 +231,7 @@ class Stand:
             await self._burst(name, requests, seconds, 5)
             for _ in range(self._budget.confirm_bursts)
         ]
-        return _raced(bursts, bursts, percentile)
+        return _raced(bursts, bursts, percentile, 1)
 
     async def profile(self, name: str, samples: Dataset, p50: float) -> Profile:
         """Latency by batch and concurrency, memory and load time, where a point is affordable."""
@@ -273,13 +278,16 @@ def _shaped(got: Outputs, expected: Outputs) -> Outputs:
     }
 
 
-def _raced(before: list[list[float]], after: list[list[float]], percentile: int) -> Race:
+def _raced(
+    before: list[list[float]], after: list[list[float]], percentile: int, batch: int
+) -> Race:
     medians = [median(burst) for burst in before]
     pairs = list(itertools.pairwise(medians))
     ratios = [(a + b) / 2 / median(burst) for (a, b), burst in zip(pairs, after, strict=False)]
     old = [latency for burst in before for latency in burst]
     new = [latency for burst in after for latency in burst]
     return Race(
+        batch=batch,
         speedup=median(ratios),
         noise=selection.noise_floor(pairs),
         p50_before=median(old),

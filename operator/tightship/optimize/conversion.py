@@ -124,8 +124,9 @@ def _candidates(
     _build(conversion, workshop, budget, progress)
     with conversion.stage("time", progress):
         conversion.timings = workshop.time(conversion.candidates)
-    noise = conversion.timings.noise if conversion.timings else 0.0
-    conversion.ranking = workshop.rank(conversion.candidates, noise)
+    timings = conversion.timings
+    if timings is not None:
+        conversion.ranking = workshop.rank(conversion.candidates, timings.noise, timings.batch)
 
 
 def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress) -> None:
@@ -253,4 +254,7 @@ def timings_json(conversion: Conversion) -> dict[str, Any] | None:
         "rounds": timings.rounds,
         "noise": timings.noise,
         "original": asdict(timings.baseline),
+        "batch": timings.batch,
+        "batched": asdict(timings.batched),
+        "memory": timings.memory,
     }

@@ -72,6 +72,12 @@ def load(model: Executable, threads: int, *, spin: bool = True) -> Session:
     return opened
 
 
+def prepare(engine: Engine) -> None:
+    """Import the runtime ahead of a model, so that what loading it takes is the model's alone."""
+    if engine.backend == OPENVINO:
+        _openvino()
+
+
 def computed(model: Executable) -> dict[str, int] | None:
     """How many layers a model really computes in which precision; None where it follows the file.
 

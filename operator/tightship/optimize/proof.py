@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
-from tightship.optimize import confirm, evaluate, selection, serving
+from tightship.api.v1alpha1 import Objective
+from tightship.optimize import confirm, evaluate, gains, selection, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.confirm import CANDIDATE, ORIGINAL, Proof, Race, Stand, UnconfirmedError
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.gains import Gains
 from tightship.optimize.intake import Intake
 from tightship.optimize.runtime import Outputs
 from tightship.optimize.workshop import Workshop
@@ -36,6 +38,7 @@ class Outcome:
     chosen: Candidate | None
     server: str
     race: Race
+    batched: Race | None
     metric: float | None  # through Triton, over all samples
     proof: Proof | None
     profile: Profile
@@ -126,18 +129,37 @@ class Bench:
         await stand.load(CANDIDATE, candidate.model)
         expected = evaluate.load_answers(candidate.model.file.parent / "answers")
         proof, answers = await stand.prove(CANDIDATE, self._workshop.judged, expected)
-        race = await stand.race(self._samples, self._request.slo_percentile)
+        race, batched = await self._raced(stand)
         candidate.triton = {
             "race": asdict(race),
+            "batched": asdict(batched) if batched else None,
             "proof": asdict(proof),
             "metric": self._metric(answers),
         }
-        reason = selection.too_slow(race.speedup, race.noise, self._request.min_speedup)
+        reason = self._shortfall(candidate, race, batched or race)
         if reason:
             runtime = candidate.timed.speedup if candidate.timed else 1.0
             text = f"through Triton {reason} (x{runtime:.2f} in the runtime alone)"
             candidate.refuse(Status.TOO_SLOW, text)
         return reason is None
+
+    async def _raced(self, stand: Stand) -> tuple[Race, Race | None]:
+        """Against the original: a single sample, and the batch that throughput is taken at."""
+        percentile, contract = self._request.slo_percentile, self._intake.contract
+        batch = min(contract.max_batch, self._budget.throughput_batch)
+        race = await stand.race(self._samples, percentile)
+        return race, await stand.race(self._samples, percentile, batch) if batch > 1 else None
+
+    def _shortfall(self, candidate: Candidate, race: Race, batched: Race) -> str | None:
+        objective = Objective(self._request.objective)
+        found = Gains(
+            latency=race.speedup,
+            throughput=batched.speedup,
+            memory=candidate.timed.memory_ratio if candidate.timed else 1.0,
+            batch=batched.batch,
+        )
+        noise = race.noise if objective is Objective.LATENCY else batched.noise
+        return gains.shortfall(found, objective, noise, self._request.min_speedup)
 
     def _meets(self, candidate: Candidate) -> bool:
         latency = float(candidate.triton["race"]["percentile"]) if candidate.triton else 0.0
@@ -160,11 +182,13 @@ class Bench:
     async def _finished(self, stand: Stand, winner: Candidate | None, server: str) -> Outcome:
         """Profile what won, alone in Triton, and take its golden answers."""
         if winner is None or winner.model is None or winner.triton is None:
+            batched = None
             race = await stand.alone(ORIGINAL, self._samples, self._request.slo_percentile)
             proof, metric = await self._original(stand, len(self._samples))
         else:
             race, proof = Race(**winner.triton["race"]), Proof(**winner.triton["proof"])
-            metric = winner.triton["metric"]
+            metric, both = winner.triton["metric"], winner.triton["batched"]
+            batched = Race(**both) if both else None
         model = (winner.model if winner else None) or Executable(self._workshop.original)
         await stand.drop(ORIGINAL, CANDIDATE)
         await stand.load(CANDIDATE, model)
@@ -176,6 +200,7 @@ class Bench:
             chosen=winner,
             server=server,
             race=race,
+            batched=batched,
             metric=metric,
             proof=proof,
             profile=profile,

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tightship.api.artifact import REPORT_SCHEMA, Summary
+from tightship.api.v1alpha1 import Objective
 from tightship.optimize import machine, reproduce
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.conversion import Conversion, timings_json
@@ -43,6 +44,7 @@ def report(conversion: Conversion) -> dict[str, Any]:
         "data": _data(conversion),
         "gate": _gate(conversion),
         "objective": _objective(conversion),
+        "aim": request.objective,
         "minSpeedup": request.min_speedup,
         "runtime": timings_json(conversion),
         "baseline": {"metric": conversion.baseline.get("metric")},
@@ -135,6 +137,7 @@ def _triton(conversion: Conversion) -> dict[str, Any] | None:
     return {
         "server": outcome.server,
         "race": asdict(outcome.race) if conversion.chosen else None,
+        "batched": asdict(outcome.batched) if outcome.batched else None,
         "metric": outcome.metric,
         "proof": asdict(outcome.proof) if outcome.proof else None,
         "loadSeconds": outcome.profile.load_seconds,
@@ -156,7 +159,10 @@ def reason(conversion: Conversion) -> str:
         verdict = chosen.verdicts["gate"]
         where = "through Triton" if conversion.outcome else "in the runtime"
         change = f"{traits.name} {verdict['before']:.4f} -> {verdict['after']:.4f}"
-        text = f"{chosen.id} is x{speedup(conversion):.2f} as fast {where}; {change}"
+        text = (
+            f"{chosen.id} is x{speedup(conversion):.2f} as fast {where}{_aimed(conversion, chosen)}"
+        )
+        text = f"{text}; {change}"
         word = "drop" if traits.larger_is_better else "rise"
         return f"{text}, within the {word} of {conversion.request.max_drop:g} that is allowed."
     if conversion.unjudged:
@@ -164,6 +170,17 @@ def reason(conversion: Conversion) -> str:
     if not conversion.candidates:
         return "The original is served: no technique was asked for."
     return _short("The original is served, because no candidate passed. " + _refusals(conversion))
+
+
+def _aimed(conversion: Conversion, chosen: Candidate) -> str:
+    """What was asked for besides, where that is not the speed of one request."""
+    objective, outcome, timed = conversion.request.objective, conversion.outcome, chosen.timed
+    if objective == Objective.LATENCY.value or timed is None:
+        return ""
+    batched = outcome.batched.speedup if outcome and outcome.batched else timed.batched_speedup
+    speed = f" and x{batched:.2f} at batch {conversion.timings.batch if conversion.timings else 1}"
+    memory = f", with 1/{timed.memory_ratio:.2f} of the memory"
+    return speed + (memory if objective != Objective.THROUGHPUT.value else "")
 
 
 def _refusals(conversion: Conversion) -> str:

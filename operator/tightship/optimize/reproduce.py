@@ -45,10 +45,11 @@ def _gate(request: JobRequest) -> list[str]:
 
 
 def _objective(request: JobRequest) -> list[str]:
+    aim = ["--objective", request.objective]
     if request.slo_target is None:
-        return []
+        return aim
     milliseconds = request.slo_target * 1e3
-    return [f"--slo-ms={milliseconds!r}", "--slo-percentile", str(request.slo_percentile)]
+    return [*aim, f"--slo-ms={milliseconds!r}", "--slo-percentile", str(request.slo_percentile)]
 
 
 def _techniques(request: JobRequest) -> list[str]:

@@ -4,13 +4,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tightship.api.v1alpha1 import Objective
+from tightship.optimize.gains import Gains, shortfall
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A candidate inside the gate with its measured speed-up in the runtime."""
+    """A candidate inside the gate with what it gains in the runtime."""
 
     id: str
-    speedup: float
+    gains: Gains
     drop: float
     passes: int
     bytes: int
@@ -19,51 +22,36 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Contenders that are fast enough, best first, and a reason for each of the others."""
+    """Contenders that gain enough, best first, and a reason for each of the others."""
 
     order: tuple[str, ...]
     refused: Mapping[str, str]
 
 
-def rank(contenders: Sequence[Contender], noise: float, min_speedup: float) -> Ranking:
-    """Fastest first.
+def rank(
+    contenders: Sequence[Contender], objective: Objective, noise: float, least: float
+) -> Ranking:
+    """Greatest gain toward the objective first.
 
-    Those within the noise of each other are equal in speed: then fewer passes, a smaller drop and
+    Those within the noise of each other are equal: then fewer passes, a smaller drop and
     a smaller file decide, and at last the name, so that the order is fixed.
     """
     refused = {}
     left = []
     for contender in contenders:
-        reason = too_slow(contender.speedup, noise, min_speedup)
+        reason = shortfall(contender.gains, objective, noise, least)
         if reason:
             refused[contender.id] = f"{reason}: {contender.slow}" if contender.slow else reason
         else:
             left.append(contender)
     order: list[str] = []
     while left:
-        fastest = max(contender.speedup for contender in left)
-        level = [c for c in left if c.speedup * (1 + noise) >= fastest]
+        most = max(contender.gains.toward(objective) for contender in left)
+        level = [c for c in left if c.gains.toward(objective) * (1 + noise) >= most]
         best = min(level, key=lambda c: (c.passes, c.drop, c.bytes, c.id))
         order.append(best.id)
         left.remove(best)
     return Ranking(order=tuple(order), refused=refused)
-
-
-def too_slow(speedup: float, noise: float, min_speedup: float) -> str | None:
-    """Why a speed-up does not count; None when it does."""
-    if speedup < min_speedup:
-        return f"x{speedup:.2f} of the original's speed, below the x{min_speedup:g} asked for"
-    if speedup <= 1 + noise:
-        return f"x{speedup:.2f} of the original's speed, within the measured noise of {noise:.0%}"
-    return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmed:
-    """A candidate proven in Triton, with its latency at the objective's percentile."""
-
-    id: str
-    latency: float
 
 
 def meets(latency: float, target: float | None) -> bool:

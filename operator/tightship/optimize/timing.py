@@ -17,19 +17,23 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from tightship.optimize import engine, evaluate, runtime, selection
 from tightship.optimize.budget import Budget, memory_limit
 from tightship.optimize.contract import Contract
-from tightship.optimize.data import Dataset
+from tightship.optimize.data import Arrays, Dataset
 from tightship.optimize.engine import Executable
+from tightship.optimize.runtime import Outputs
 from tightship.optimize.sandbox import Limits, environment, restrict
 
 _MODULE = "tightship.optimize.timing"
+_LEAST_MEMORY = 1 << 20  # bytes; less than that is not told from nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Seconds of one call at batch 1: medians over processes of the medians within one."""
+    """Seconds of one call at one batch: medians over processes of the medians within one."""
 
     cpu_p50: float
     wall_p50: float
@@ -40,18 +44,31 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """A candidate beside the original. `speedup` is the median over rounds of the paired ratio."""
+    """A candidate beside the original. Speed-ups are medians over rounds of the paired ratios.
+
+    `batched_speedup` is at the greatest batch that was timed, `memory_ratio` original / candidate.
+    """
 
     latency: Latency
     speedup: float
     speedups: tuple[float, ...]
+    batched: Latency
+    batched_speedup: float
+    memory: int
+    memory_ratio: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """One timing of the original and some candidates. `noise` is a share: 0.05 means 5 %."""
+    """One timing of the original and some candidates. `noise` is a share: 0.05 means 5 %.
+
+    `memory` is what a process grows by, in bytes, from loading the model and running it.
+    """
 
     baseline: Latency
+    batch: int
+    batched: Latency
+    memory: int
     noise: float
     clock: str  # "cpu" | "wall"
     rounds: int
@@ -71,6 +88,12 @@ class Timing:
     threads: int
     scratch: Path
     budget: Budget
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """Sizes that are timed: a single sample, and the batch that throughput is taken at."""
+        most = min(self.contract.max_batch, self.budget.throughput_batch)
+        return (1, most) if most > 1 else (1,)
 
 
 class _Runner:
@@ -96,10 +119,13 @@ class _Runner:
                 "dataset": str(timing.dataset),
                 "threads": timing.threads,
                 "warmup": timing.budget.timing_warmup,
+                "batches": timing.batches,
             }
         )
-        self.cpu: list[float] = []
-        self.wall: list[float] = []
+        self.seconds: dict[int, dict[str, list[float]]] = {
+            batch: {"cpu": [], "wall": []} for batch in timing.batches
+        }
+        self.memory = 0
 
     def _say(self, message: Mapping[str, Any]) -> None:
         if self._child.stdin is not None:
@@ -118,11 +144,13 @@ class _Runner:
         self._hear()
 
     def burst(self, seconds: float) -> None:
-        """Let it run for that long while all others wait."""
-        self._say({"seconds": seconds})
-        answer = self._hear()
-        self.cpu += answer["cpu"]
-        self.wall += answer["wall"]
+        """Let it run for that long at each batch while all others wait."""
+        for batch, found in self.seconds.items():
+            self._say({"seconds": seconds, "batch": batch})
+            answer = self._hear()
+            for clock, values in found.items():
+                values.extend(answer[clock])
+            self.memory = answer["memory"]
 
     def close(self) -> None:
         """End the child."""
@@ -141,28 +169,56 @@ def measure(timing: Timing, original: Path, candidates: Mapping[str, Executable]
     rounds: list[dict[str, _Runner]] = []
     while not _enough(timing.budget, rounds, clock):
         rounds.append(_round(timing, original, candidates))
-    pairs = _pairs(rounds, clock)
-    timed = {}
-    for name in candidates:
-        ratios = [
-            (a + b) / 2 / _median(r[name], clock) for (a, b), r in zip(pairs, rounds, strict=True)
-        ]
-        runners = [r[name] for r in rounds]
-        timed[name] = Timed(
-            latency=_latency(runners, clock), speedup=median(ratios), speedups=tuple(ratios)
-        )
+    batch = timing.batches[-1]
     originals = [r[name] for r in rounds for name in ("A", "A'")]
+    memory = _memory(originals)
     return Timings(
-        baseline=_latency(originals, clock),
-        noise=selection.noise_floor(pairs),
+        baseline=_latency(originals, clock, 1),
+        batch=batch,
+        batched=_latency(originals, clock, batch),
+        memory=memory,
+        noise=selection.noise_floor(_pairs(rounds, clock)),
         clock=clock,
         rounds=len(rounds),
-        candidates=timed,
+        candidates={name: _timed(rounds, name, clock, batch, memory) for name in candidates},
     )
 
 
-def _pairs(rounds: Sequence[Mapping[str, _Runner]], clock: str) -> list[tuple[float, float]]:
-    return [(_median(r["A"], clock), _median(r["A'"], clock)) for r in rounds]
+def _timed(
+    rounds: Sequence[Mapping[str, _Runner]], name: str, clock: str, batch: int, memory: int
+) -> Timed:
+    runners = [r[name] for r in rounds]
+    ratios = _ratios(rounds, name, clock, 1)
+    own = _memory(runners)
+    return Timed(
+        latency=_latency(runners, clock, 1),
+        speedup=median(ratios),
+        speedups=tuple(ratios),
+        batched=_latency(runners, clock, batch),
+        batched_speedup=median(_ratios(rounds, name, clock, batch)),
+        memory=own,
+        memory_ratio=memory / own,
+    )
+
+
+def _ratios(
+    rounds: Sequence[Mapping[str, _Runner]], name: str, clock: str, batch: int
+) -> list[float]:
+    pairs = _pairs(rounds, clock, batch)
+    return [
+        (a + b) / 2 / _median(r[name], clock, batch)
+        for (a, b), r in zip(pairs, rounds, strict=True)
+    ]
+
+
+def _memory(runners: Sequence[_Runner]) -> int:
+    return max(_LEAST_MEMORY, int(median(runner.memory for runner in runners)))
+
+
+def _pairs(
+    rounds: Sequence[Mapping[str, _Runner]], clock: str, batch: int = 1
+) -> list[tuple[float, float]]:
+    return [(_median(r["A"], clock, batch), _median(r["A'"], clock, batch)) for r in rounds]
 
 
 def _enough(budget: Budget, rounds: Sequence[Mapping[str, _Runner]], clock: str) -> bool:
@@ -207,16 +263,16 @@ def _round(
         return runners
 
 
-def _median(runner: _Runner, clock: str) -> float:
-    return median(runner.cpu if clock == "cpu" else runner.wall)
+def _median(runner: _Runner, clock: str, batch: int) -> float:
+    return median(runner.seconds[batch][clock])
 
 
-def _latency(runners: Sequence[_Runner], clock: str) -> Latency:
-    medians = [_median(runner, clock) for runner in runners]
-    walls = sorted(seconds for runner in runners for seconds in runner.wall)
+def _latency(runners: Sequence[_Runner], clock: str, batch: int) -> Latency:
+    medians = [_median(runner, clock, batch) for runner in runners]
+    walls = sorted(seconds for runner in runners for seconds in runner.seconds[batch]["wall"])
     return Latency(
-        cpu_p50=median(_median(runner, "cpu") for runner in runners),
-        wall_p50=median(_median(runner, "wall") for runner in runners),
+        cpu_p50=median(_median(runner, "cpu", batch) for runner in runners),
+        wall_p50=median(_median(runner, "wall", batch) for runner in runners),
         wall_p99=walls[min(len(walls) - 1, int(0.99 * len(walls)))],
         calls=len(walls),
         spread=(min(medians), max(medians)),
@@ -228,16 +284,35 @@ def main() -> None:
     request = json.loads(sys.stdin.readline())
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["threads"]])
     contract = Contract.from_json(request["contract"])
-    session = engine.load(Executable.from_json(request["model"]), request["threads"])
-    dataset = Dataset.load(Path(request["dataset"]))
-    feed = runtime.feed(contract, dataset.arrays, slice(0, 1))
-    evaluate.burst(session, feed, 0.0, request["warmup"])
+    model = Executable.from_json(request["model"])
+    samples = Dataset.load(Path(request["dataset"])).arrays
+    feeds = {size: _feed(contract, samples, size) for size in request["batches"]}
+    engine.prepare(model.engine)
+    before = _resident("VmRSS")
+    session = engine.load(model, request["threads"])
+    evaluate.burst(session, feeds[1], 0.0, request["warmup"])
     sys.stdout.write("{}\n")
     sys.stdout.flush()
     for line in sys.stdin:
-        cpu, wall = evaluate.burst(session, feed, json.loads(line)["seconds"])
-        sys.stdout.write(json.dumps({"cpu": cpu, "wall": wall}) + "\n")
+        asked = json.loads(line)
+        cpu, wall = evaluate.burst(session, feeds[asked["batch"]], asked["seconds"])
+        grown = _resident("VmHWM") - before
+        sys.stdout.write(json.dumps({"cpu": cpu, "wall": wall, "memory": grown}) + "\n")
         sys.stdout.flush()
+
+
+def _feed(contract: Contract, samples: Arrays, size: int) -> Outputs:
+    """The first samples, from the beginning again where there are too few."""
+    chosen = {
+        name: np.take(array, range(size), axis=0, mode="wrap") for name, array in samples.items()
+    }
+    return runtime.feed(contract, chosen, slice(0, size))
+
+
+def _resident(field: str) -> int:
+    """Bytes of this process in memory: VmRSS now, VmHWM at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 
 if __name__ == "__main__":

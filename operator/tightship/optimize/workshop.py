@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
+from tightship.api.v1alpha1 import Objective
 from tightship.optimize import graph, sandbox, selection, space, techniques, timing, training
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
@@ -15,12 +16,13 @@ from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
+from tightship.optimize.gains import Gains
 from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.intake import Intake
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.selection import Contender, Ranking
 from tightship.optimize.techniques import Recipe, trained
-from tightship.optimize.timing import Timing, Timings
+from tightship.optimize.timing import Timed, Timing, Timings
 
 MODEL = "model.onnx"
 INLINE_MAX = 3 * 2**29  # bytes that one ONNX file may safely hold
@@ -96,9 +98,14 @@ class Workshop:
                 worst_value=self._request.worst_value,
                 max_class_drop=self._request.max_class_drop,
             ),
-            min_speedup=self._request.min_speedup,
+            min_speedup=self._least(),
             threads=self._request.threads,
         )
+
+    def _least(self) -> float:
+        """What a candidate must show in the quick look, which is at batch 1."""
+        latency = self._request.objective == Objective.LATENCY.value
+        return self._request.min_speedup if latency else 1.0
 
     def baseline(self) -> dict[str, Any]:
         """Run the original over the data.
@@ -228,7 +235,7 @@ class Workshop:
     def _slowness(self, candidate: Candidate, status: Status) -> str:
         """What is known of the cause when a refused candidate was not faster either."""
         cause, look = candidate.recipe.slow if candidate.recipe else "", candidate.look
-        if not cause or look is None or look >= self._request.min_speedup:
+        if not cause or look is None or look >= self._least():
             return ""
         if status is Status.TOO_SLOW:
             return f": {cause}"
@@ -255,12 +262,12 @@ class Workshop:
             candidate.timed = together.candidates.get(candidate.id)
         return together
 
-    def rank(self, candidates: Sequence[Candidate], noise: float) -> Ranking:
-        """Order what is fast enough and refuse the rest."""
+    def rank(self, candidates: Sequence[Candidate], noise: float, batch: int) -> Ranking:
+        """Order what gains enough and refuse the rest; `batch` is what throughput was timed at."""
         contenders = [
             Contender(
                 id=c.id,
-                speedup=c.timed.speedup,
+                gains=_gains(c.timed, batch),
                 drop=c.verdicts["gate"]["drop"],
                 passes=c.recipe.steps if c.recipe else 0,
                 bytes=c.bytes,
@@ -269,7 +276,9 @@ class Workshop:
             for c in candidates
             if c.alive and c.timed is not None
         ]
-        ranking = selection.rank(contenders, noise, self._request.min_speedup)
+        ranking = selection.rank(
+            contenders, Objective(self._request.objective), noise, self._request.min_speedup
+        )
         for candidate in candidates:
             if reason := ranking.refused.get(candidate.id):
                 candidate.refuse(Status.TOO_SLOW, reason)
@@ -296,6 +305,15 @@ def done_before(before: Candidate | None, recipe: Recipe) -> int:
         return 0
     passes = before.recipe.passes
     return len(passes) if recipe.passes[: len(passes)] == passes else 0
+
+
+def _gains(timed: Timed, batch: int) -> Gains:
+    return Gains(
+        latency=timed.speedup,
+        throughput=timed.batched_speedup,
+        memory=timed.memory_ratio,
+        batch=batch,
+    )
 
 
 def _split(intake: Intake) -> tuple[Dataset, Dataset | None]:

@@ -13,6 +13,8 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from tightship.api.v1alpha1 import Objective
+
 if TYPE_CHECKING:
     from tightship.api.artifact import IntakeResult
     from tightship.api.v1alpha1 import (
@@ -143,6 +145,7 @@ def _conversion_spec(
         "positive_class": evaluation.positive_class if evaluation else None,
         "worst_value": wanted.gate.worst_value,
         "max_class_drop": wanted.gate.max_class_drop,
+        "objective": None if wanted.objective is Objective.LATENCY else wanted.objective.value,
         "openvino": None if wanted.techniques.openvino else False,
     }
     return {

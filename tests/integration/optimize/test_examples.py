@@ -93,7 +93,9 @@ def test_what_is_published_is_inside_the_gate_and_faster(converted: Converted) -
     assert chosen["gate"]["upper"] <= summary.gate_max_drop
     assert race["speedup"] >= converted.report["minSpeedup"]
     assert race["speedup"] > 1 + race["noise"]
-    assert summary.bytes_after < summary.bytes_before
+    assert chosen["triton"]["batched"]["batch"] == min(8, summary.max_batch)
+    if summary.technique == "Quantize":
+        assert summary.bytes_after < summary.bytes_before
 
 
 def test_half_precision_and_zeros_are_refused_on_cpu_with_that_reason(converted: Converted) -> None:
