@@ -46,8 +46,11 @@ def redirect_target(response: aiohttp.ClientResponse, policy: HostPolicy, subjec
     Raises:
         StorageError: RedirectRefused, or HostNotAllowed with the host and the field.
     """
+    location = response.headers["Location"]
+    if not (location.isascii() and location.isprintable()):
+        raise _refused_redirect(subject, "to no valid address")
     try:
-        target = response.url.join(URL(response.headers["Location"], encoded=True))
+        target = response.url.join(URL(location, encoded=True))
         host, port = target.host or "", target.port or 0
     except ValueError as error:
         raise _refused_redirect(subject, "to no valid address") from error

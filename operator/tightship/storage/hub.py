@@ -124,12 +124,12 @@ class HubBackend:
         for _ in range(_MAX_PAGES):
             async with self._get(uri, url) as response:
                 found += _listed(await _json(response, uri), uri)
-                links = {relation: link.get("url") for relation, link in response.links.items()}
-            if (following := links.get("next")) is None:
+                following = _next(response, uri)
+            if following is None:
                 return tuple(found)
-            url = URL(str(following), encoded=True)
-            if url.origin() != self._endpoint.origin():  # where the token would go
+            if following.origin() != self._endpoint.origin():  # where the token would go
                 raise _not_the_hub(uri)
+            url = following
         raise StorageError(
             TOO_MANY_FILES, f"{uri} holds too many files. Name the model's own folder."
         )
@@ -149,6 +149,19 @@ class HubBackend:
 
 def _revision(uri: Uri) -> str:
     return quote(unquote(uri.version.removeprefix("@")) or "main", safe="")
+
+
+def _next(response: aiohttp.ClientResponse, uri: Uri) -> URL | None:
+    """The address of a listing's next page, in GitHub's form of a Link header."""
+    try:
+        links = {relation: link.get("url") for relation, link in response.links.items()}
+        found = links.get("next")
+        following = None if found is None else URL(str(found), encoded=True)
+    except ValueError as error:
+        raise _not_the_hub(uri) from error
+    if following is not None and not following.absolute:
+        raise _not_the_hub(uri)
+    return following
 
 
 async def _json(response: aiohttp.ClientResponse, uri: Uri) -> Any:  # noqa: ANN401 (not yet read)

@@ -23,6 +23,8 @@ _HUB_NAME = r"[A-Za-z0-9_]([-A-Za-z0-9_.]{0,94}[A-Za-z0-9_])?"
 _HUB = re.compile(
     rf"(?P<name>{_HUB_NAME})(?P<version>@[A-Za-z0-9_]([-A-Za-z0-9_.]|%2F){{0,127}})?(/(?P<inside>.*))?"
 )
+_REGISTRY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
+_MAX_PORT = 65535
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -206,8 +208,15 @@ def _check_authority(scheme: Scheme, authority: str, shown: str) -> None:
             raise _invalid(shown, "has no valid claim name; the form is pvc://CLAIM/PATH")
         case Scheme.FILE if authority:
             raise _invalid(shown, "names a host; the form is file:///PATH")
-        case Scheme.HTTPS | Scheme.OCI if not authority:
-            raise _invalid(shown, f"has no host; the form is {scheme}://HOST/PATH")
+        case Scheme.HTTPS if not authority:
+            raise _invalid(shown, "has no host; the form is https://HOST/PATH")
+        case Scheme.OCI if not _is_registry(authority):
+            raise _invalid(shown, "has no valid host; the form is oci://REGISTRY/REPOSITORY:TAG")
+
+
+def _is_registry(authority: str) -> bool:
+    found = _REGISTRY.fullmatch(authority)
+    return found is not None and int((found[2] or ":0")[1:]) <= _MAX_PORT
 
 
 def _invalid(shown: str, why: str) -> StorageError:

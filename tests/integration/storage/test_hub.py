@@ -279,7 +279,9 @@ async def test_a_listing_of_many_pages(https: Https, tmp_path: Path) -> None:
     assert left_in(tmp_path) == ["config.json", "model.onnx"]
 
 
-@pytest.mark.parametrize("link", ["https://elsewhere.example.com/", "/again"])
+@pytest.mark.parametrize(
+    "link", ["https://elsewhere.example.com/", "https://[", "https://localhost:99999/", "/again"]
+)
 async def test_a_listing_that_leads_elsewhere_or_nowhere(
     https: Https, tmp_path: Path, link: str
 ) -> None:

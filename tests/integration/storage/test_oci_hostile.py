@@ -189,6 +189,9 @@ REDIRECTS = {
     ),
     "https://user:canary@localhost/": (REDIRECT_REFUSED, "localhost"),
     "file:///etc/passwd": (REDIRECT_REFUSED, "file"),
+    "https://localhost:99999/": (REDIRECT_REFUSED, "no valid address"),
+    "https://[": (REDIRECT_REFUSED, "no valid address"),
+    "https://localhost/\u00e9": (REDIRECT_REFUSED, "no valid address"),
     "/v2/m/loop": (REDIRECT_REFUSED, "localhost"),
 }
 
