@@ -40,6 +40,10 @@ USER 1000:1000
 FROM python AS converter
 COPY requirements/converter.txt /opt/venv-requirements.txt
 RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install --python /opt/venv -r /opt/venv-requirements.txt
+# scikit-learn's models are read by the version that saved them: 1.6 or newer may be named, and is not pinned by hash.
+ARG SCIKIT_LEARN=
+RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv test -z "$SCIKIT_LEARN" \
+ || UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 /opt/uv/bin/uv pip install --quiet --python /opt/venv --no-deps "scikit-learn==$SCIKIT_LEARN"
 COPY --from=code /opt/tightship /opt/tightship
 USER 1000:1000
 

@@ -94,6 +94,7 @@ FULL_POOL: Document = {
     "minServers": 0,
     "maxServers": 8,
     "updateStrategy": "Drain",
+    "trustedCode": True,
     "sloClasses": {
         "Interactive": {"latency": {"target": "50ms"}},
         "Batch": {"latency": {"percentile": 50, "target": "2s"}},

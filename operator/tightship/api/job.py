@@ -73,6 +73,7 @@ class JobRequest:
     accelerator: str | None = None
     trainer: TrainerRequest | None = None
     objective: str = "latency"
+    trusted_code: bool = False  # sources that run code when they are read are taken
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 from tightship.api.fields import (
     Fields,
     SpecError,
+    boolean,
     choice,
     cpu,
     distinct,
@@ -75,6 +76,7 @@ def parse_pool(spec: object) -> ServingPoolSpec:
             "updateStrategy", choice(UpdateStrategy), UpdateStrategy.SURGE
         ),
         slo_classes=fields.optional("sloClasses", mapping(slo_class, class_latency, 16), {}),
+        trusted_code=fields.optional("trustedCode", boolean, False),
     )
     fields.end()
     if pool.min_servers > pool.max_servers:

@@ -80,7 +80,8 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "the store's manifest cannot be read", "remove the artifact's folder from the store"
     ),
     "InvalidModel": Meaning(
-        "nothing there, empty, truncated, damaged, no ONNX, or ONNX Runtime cannot load it",
+        "nothing there, empty, truncated, damaged, no ONNX, or ONNX Runtime or scikit-learn cannot "
+        "load it",
         "export or upload it again; check it with `onnx.checker`",
     ),
     "InvalidRequest": Meaning(
@@ -140,9 +141,10 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "a link, a device, or a name that leads out of the folder", "plain files in its place"
     ),
     "UnsafeModel": Meaning(
-        "a pickle (PyTorch, joblib), a program, an archive in an archive, external data outside "
-        "the model's folder or behind a link",
-        "plain ONNX with its data beside it",
+        "a pickle (PyTorch, joblib) in a pool without trustedCode or on a kernel without Landlock, "
+        "a .skops file with unknown types or wild trees, a program, an archive in an archive, "
+        "external data outside the model's folder or behind a link",
+        "plain ONNX with its data beside it; .skops for scikit-learn",
     ),
     "UnsupportedArtifact": Meaning(
         "an OCI artifact has layers that are neither named files nor tar, or no manifest for "
@@ -153,7 +155,8 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     "UnsupportedModel": Meaning(
         "custom or unknown operators, more than one model, maps or sequences or bfloat16 as inputs "
         "or outputs, no inputs, runs on no inputs that could be made up, outputs of another shape "
-        "for each sample",
+        "for each sample; a scikit-learn model of another version, that skl2onnx does not know, or "
+        "whose ONNX answers differ",
         "export it otherwise; give evaluation data",
     ),
     "UnsupportedOperation": Meaning(

@@ -18,6 +18,7 @@ class ModelFormat(StrEnum):
 
     ONNX = "onnx"  # one .onnx file, or a folder or archive with exactly one, or in the Hub's layout
     TRITON = "triton"  # a folder or archive in Triton's layout: config.pbtxt and VERSION/model.onnx
+    SKLEARN = "sklearn"  # a fitted estimator: .skops, or with trustedCode .joblib and .pkl
 
 
 class Metric(StrEnum):
@@ -253,3 +254,4 @@ class ServingPoolSpec:
     max_servers: int = 1
     update_strategy: UpdateStrategy = UpdateStrategy.SURGE
     slo_classes: Mapping[str, LatencyObjective] = field(default_factory=dict)
+    trusted_code: bool = False  # models that run code when they are read are taken

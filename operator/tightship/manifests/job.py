@@ -234,6 +234,7 @@ def _request(
         worst_value=gate.worst_value,
         max_class_drop=gate.max_class_drop,
         accelerator=pool.accelerator.resource_name if pool.accelerator else None,
+        trusted_code=pool.trusted_code,
     )
 
 

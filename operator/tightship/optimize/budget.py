@@ -26,6 +26,7 @@ class Budget:
     max_data_bytes: int = 2 * GIB  # of one data file, unpacked
     max_data_arrays: int = 64
     inspect_seconds: float = 45.0
+    export_seconds: float = 120.0  # of turning a scikit-learn model into ONNX
     stage_seconds: float = 300.0  # of one build or one evaluation
     total_seconds: float = 1800.0  # after which no further candidate is begun
     scratch_bytes: int = 8 * GIB

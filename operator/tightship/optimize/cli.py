@@ -32,7 +32,9 @@ def parser() -> argparse.ArgumentParser:
         prog="tightship optimize",
         description="Find a smaller, faster variant of a model inside an accuracy gate.",
     )
-    made.add_argument("model", type=Path, help="an .onnx file, an archive, or a model's folder")
+    made.add_argument(
+        "model", type=Path, help="an .onnx or .skops file, an archive, or a model's folder"
+    )
     made.add_argument(
         "--output", type=Path, required=True, help="folder for the artifact (emptied)"
     )
@@ -40,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--calibration", type=Path, help=".npz with the inputs")
     made.add_argument("--metric", choices=[m.value for m in Metric], default="accuracy")
     made.add_argument("--format", choices=[f.value for f in ModelFormat], default="onnx")
+    made.add_argument(
+        "--trusted-code", action="store_true", help="take pickles, which run code when read"
+    )
     made.add_argument("--max-drop", type=float, default=0.01, help="of the metric (default 0.01)")
     made.add_argument(
         "--worst-value", type=float, help="least metric; greatest, where smaller is better"
@@ -185,6 +190,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         node_class=_LOCAL,
         threads=options.threads,
         trainer=arguments.request(options),
+        trusted_code=options.trusted_code,
     )
 
 

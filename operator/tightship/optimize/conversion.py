@@ -22,6 +22,8 @@ from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Traits
 from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.selection import Ranking
+from tightship.optimize.tabular import speed
+from tightship.optimize.tabular.speed import Speed
 from tightship.optimize.techniques import Facts, trained
 from tightship.optimize.timing import Timings
 from tightship.optimize.workshop import Workshop
@@ -47,6 +49,7 @@ class Conversion:
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     unjudged: str = ""  # why no candidate could be judged
+    sklearn_speed: Speed | None = None  # of the original against scikit-learn itself
 
     @property
     def metric(self) -> Traits:
@@ -85,6 +88,7 @@ def convert(
     conversion = Conversion(request, intake, workshop.original, config)
     conversion.warnings += intake.warnings
     conversion.seconds["intake"] = round(time.monotonic() - started, 2)
+    _against_sklearn(conversion, folders, budget, progress)
     _candidates(conversion, workshop, budget, progress)
     with conversion.stage("prove in Triton" if triton else "select", progress):
         if triton is None:
@@ -97,6 +101,27 @@ def convert(
             conversion.chosen = conversion.outcome.chosen
     _close(conversion)
     return conversion
+
+
+def _against_sklearn(
+    conversion: Conversion, folders: Folders, budget: Budget, progress: Progress
+) -> None:
+    """Time a scikit-learn model beside the ONNX model that it was turned into."""
+    exported = conversion.intake.exported
+    if exported is None:
+        return
+    with conversion.stage("time against scikit-learn", progress):
+        threads = conversion.request.threads
+        found = speed.measure(exported, threads, folders.scratch / "sklearn-speed", budget)
+    if isinstance(found, str):
+        conversion.warnings.append(found)
+        return
+    conversion.sklearn_speed = found
+    if found.speedup < 1 - found.noise:
+        conversion.warnings.append(
+            f"ONNX Runtime takes {found.onnx * 1e6:.0f} µs for one row, scikit-learn itself "
+            f"{found.sklearn * 1e6:.0f} µs"
+        )
 
 
 def _candidates(

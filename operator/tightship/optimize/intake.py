@@ -18,6 +18,7 @@ from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Truth
 from tightship.optimize.probe import MADE
 from tightship.optimize.sandbox import CrashError, Limits
+from tightship.optimize.tabular import source as tabular
 from tightship.optimize.wire import Outline
 from tightship.storage import (
     ArchiveLimits,
@@ -46,6 +47,7 @@ class Intake:
     golden: Dataset
     limitations: tuple[Told, ...]
     warnings: tuple[str, ...]
+    exported: tabular.Exported | None = None  # what a scikit-learn model was turned into
 
 
 def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
@@ -57,16 +59,16 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
     """
     scratch = folders.scratch / "intake"
     shutil.rmtree(scratch, ignore_errors=True)
-    located = hostile.locate(
-        _opened(folders, scratch / "source", request), ModelFormat(request.source_format)
-    )
+    opened = _opened(folders, scratch / "source", request)
+    located, exported = _located(opened, request, folders, budget)
     outline = hostile.check_model(located.model, budget)
     config = serving.user_config(located.config)
     arrays = _arrays(request, folders, budget)
     contract = _probed(located.model, sorted(outline.operators), folders, scratch, budget)
     limitations = _limitations(contract)
     contract, warnings = serving.reconciled(contract, config)
-    warnings = (*contract.notes, *(LIMITATIONS[told] for told in limitations), *warnings)
+    noted = (*contract.notes, *(exported.notes if exported else ()))
+    warnings = (*noted, *(LIMITATIONS[told] for told in limitations), *warnings)
     calibration = _dataset(contract, arrays.get("calibration"), "calibration", request.calibration)
     evaluation = _dataset(contract, arrays.get("evaluation"), "evaluation", request.evaluation)
     if evaluation is not None:
@@ -83,7 +85,19 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
         golden=_golden(real, budget) if real else Dataset.load(scratch / "probe" / MADE),
         limitations=limitations,
         warnings=warnings,
+        exported=exported,
     )
+
+
+def _located(
+    opened: Path, request: JobRequest, folders: Folders, budget: Budget
+) -> tuple[hostile.Located, tabular.Exported | None]:
+    """The ONNX model, which for scikit-learn has to be made first."""
+    model_format = ModelFormat(request.source_format)
+    if model_format is not ModelFormat.SKLEARN:
+        return hostile.locate(opened, model_format), None
+    exported = tabular.export(request, tabular.find(opened), folders, budget)
+    return hostile.Located(exported.model), exported
 
 
 def _bytes(model: Path, outline: Outline) -> int:
@@ -104,6 +118,8 @@ def _opened(folders: Folders, target: Path, request: JobRequest) -> Path:
     """The source's folder, or what its only file or its layers unpack to."""
     folder = folders.source
     files = check_folder(folder) if folder.exists() else ()
+    if request.source_format == ModelFormat.SKLEARN and _is_model(files):
+        return folder
     room = space.room(folders.work, request.scratch_bytes)
     limits = ArchiveLimits(max_bytes=request.max_source_bytes, room=room)
     if request.source_uri.startswith("oci://") and has_layers(folder):
@@ -113,6 +129,11 @@ def _opened(folders: Folders, target: Path, request: JobRequest) -> Path:
         return folder
     unpack(folder / files[0], target, limits)
     return target
+
+
+def _is_model(files: tuple[str, ...]) -> bool:
+    """A .skops file is a zip, and a .joblib file may be packed: neither is an archive of models."""
+    return any(Path(name).suffix.lower() in tabular.SUFFIXES for name in files)
 
 
 def _arrays(request: JobRequest, folders: Folders, budget: Budget) -> dict[str, data.Arrays]:

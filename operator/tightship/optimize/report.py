@@ -40,6 +40,7 @@ def report(conversion: Conversion) -> dict[str, Any]:
                 "filled": list(conversion.config.filled),
             },
             "normalised": conversion.normalised or None,
+            **_sklearn(conversion),
         },
         "data": _data(conversion),
         "gate": _gate(conversion),
@@ -57,6 +58,14 @@ def report(conversion: Conversion) -> dict[str, Any]:
     }
     clean: dict[str, Any] = _finite(found)
     return clean
+
+
+def _sklearn(conversion: Conversion) -> dict[str, Any]:
+    """What a scikit-learn model was turned into; nothing for others."""
+    exported, speed_ = conversion.intake.exported, conversion.sklearn_speed
+    if exported is None:
+        return {}
+    return {"sklearn": {**exported.facts, "speed": asdict(speed_) if speed_ else None}}
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 (any JSON value)
@@ -153,7 +162,18 @@ def memory(profile: Profile, conversion: Conversion) -> int:
 
 
 def reason(conversion: Conversion) -> str:
-    """One sentence: why this one."""
+    """One sentence: why this one, and for scikit-learn what its ONNX model has brought already."""
+    return _short(_turned(conversion) + _reason(conversion))
+
+
+def _turned(conversion: Conversion) -> str:
+    found = conversion.sklearn_speed
+    if found is None:
+        return ""
+    return f"As ONNX the model is x{found.speedup:.3g} as fast as in scikit-learn. "
+
+
+def _reason(conversion: Conversion) -> str:
     chosen, traits = conversion.chosen, conversion.metric
     if chosen is not None:
         verdict = chosen.verdicts["gate"]

@@ -13,6 +13,7 @@ def command(request: JobRequest) -> list[str]:
     return [
         *("tightship", "optimize", "MODEL", "--output", "OUTPUT"),
         *("--format", request.source_format),
+        *(["--trusted-code"] if request.trusted_code else []),
         *_data("calibration", request.calibration, "--max-calibration-samples"),
         *_data("evaluation", request.evaluation, "--max-samples"),
         *_gate(request),

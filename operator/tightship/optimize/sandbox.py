@@ -2,12 +2,14 @@
 
 The child gets a scratch folder as working directory and home, none of our environment but what
 Python needs, and limits on address space, file size and time. It reads its argument as JSON and
-writes its result as JSON.
+writes its result as JSON. A confined child, for code that is not ours, is held by the kernel too:
+see `confine`.
 """
 
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import tightship
+from tightship.optimize import confine
 from tightship.optimize.budget import GIB, memory_limit
 from tightship.optimize.failures import Reason, RefusalError
+from tightship.storage import check_folder
 
+CONFINED = "--confined"
 RESULT = "result.json"
 LOG = "log.txt"
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "VIRTUAL_ENV")
@@ -83,9 +88,10 @@ def environment(scratch: Path) -> dict[str, str]:
     }
 
 
-def command(task: str) -> list[str]:
+def command(task: str, *, confined: bool = False) -> list[str]:
     """The child's command line for `module:function` of this package."""
-    return [sys.executable, "-P", "-m", "tightship.optimize.worker", task]
+    extra = [CONFINED] if confined else []
+    return [sys.executable, "-P", "-m", "tightship.optimize.worker", task, *extra]
 
 
 def restrict(limits: Limits) -> None:
@@ -93,6 +99,29 @@ def restrict(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def run_confined(
+    task: str, payload: Mapping[str, Any], scratch: Path, limits: Limits
+) -> dict[str, Any]:
+    """`run` for code that is not ours: in Landlock where the kernel has it, and none survives.
+
+    Raises:
+        RefusalError: the function refused its input for a documented reason.
+        CrashError: the child crashed, ran out of memory or of time, or wrote no proper result.
+        StorageError: it left a link or a device in its folder, which is emptied at the beginning.
+    """
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    with confine.no_survivors():
+        line = command(task, confined=confine.abi() > 0)
+        code, seconds = _wait(line, payload, scratch, limits)
+    check_folder(scratch)  # or its files would lead us elsewhere
+    try:
+        return _result(code, scratch, limits, seconds)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = "its process left a result that cannot be read"
+        raise CrashError(message, Reason.INTERNAL) from error
 
 
 def run(task: str, payload: Mapping[str, Any], scratch: Path, limits: Limits) -> dict[str, Any]:
@@ -103,11 +132,19 @@ def run(task: str, payload: Mapping[str, Any], scratch: Path, limits: Limits) ->
         CrashError: the child crashed, ran out of memory or of time.
     """
     scratch.mkdir(parents=True, exist_ok=True)
+    code, seconds = _wait(command(task), payload, scratch, limits)
+    return _result(code, scratch, limits, seconds)
+
+
+def _wait(
+    line: list[str], payload: Mapping[str, Any], scratch: Path, limits: Limits
+) -> tuple[int, float]:
+    """The child's exit code, and the seconds that it took."""
     (scratch / RESULT).unlink(missing_ok=True)
     started = time.monotonic()
     with (scratch / LOG).open("wb") as log:
         child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            command(task),
+            line,
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
@@ -117,7 +154,7 @@ def run(task: str, payload: Mapping[str, Any], scratch: Path, limits: Limits) ->
             start_new_session=True,
         )
         _feed(child, payload, limits.seconds)
-    return _result(child.returncode, scratch, limits, time.monotonic() - started)
+    return child.returncode, time.monotonic() - started
 
 
 def _feed(child: subprocess.Popen[bytes], payload: Mapping[str, Any], seconds: float) -> None:

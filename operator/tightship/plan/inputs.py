@@ -13,7 +13,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from tightship.api.v1alpha1 import Objective
+from tightship.api.v1alpha1 import ModelFormat, Objective
 
 if TYPE_CHECKING:
     from tightship.api.artifact import IntakeResult
@@ -80,7 +80,7 @@ class PoolIdentity:
         self._pool = pool
         self._threads = threads(pool)
         self._hosts = tuple(sorted(converter.allowed_hosts))
-        self._limits = (converter.max_source_bytes, converter.scratch_bytes)
+        self._limits = (converter.max_source_bytes, converter.scratch_bytes, pool.trusted_code)
         self._nodes = (
             node_class(pool),
             converter.image,
@@ -100,11 +100,13 @@ class PoolIdentity:
 
 @lru_cache(maxsize=_MEMO)
 def _inputs(
-    spec: OptimizedModelSpec, image: str, hosts: tuple[str, ...], limits: tuple[int, int]
+    spec: OptimizedModelSpec, image: str, hosts: tuple[str, ...], limits: tuple[int, int, bool]
 ) -> str:
     model = spec.model
+    trusted = limits[2] and model.format is ModelFormat.SKLEARN  # the others run no code
     return digest(
         {
+            **({"trustedCode": True} if trusted else {}),
             "allowedHosts": hosts,
             "calibration": _dataset(spec.calibration),
             "converterImage": image,

@@ -85,6 +85,7 @@ def test_a_full_pool() -> None:
         key="spot", value="yes", effect="NoExecute", toleration_seconds=60
     )
     assert parsed.update_strategy is UpdateStrategy.DRAIN
+    assert parsed.trusted_code is True
     assert parsed.slo_classes["Interactive"] == LatencyObjective(target=0.05, percentile=99)
     assert parsed.converter.deadline == 5400.0
     assert parsed.converter.max_source_bytes == 500_000_000

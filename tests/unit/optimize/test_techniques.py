@@ -123,13 +123,11 @@ PROPOSALS = {
     ),
     "trees": (
         contract(operators={"TreeEnsembleClassifier": 1}),
-        {"fp16"},
-        {
-            "dynamic-int8": "no MatMul",
-            "static-int8": "none of Conv",
-            "weight-only-int8": "none of MatMul",
-            "prune-50": "none of Conv",
-        },
+        set(),
+        dict.fromkeys(
+            ("dynamic-int8", "static-int8", "weight-only-int8", "fp16", "prune-50"),
+            "made of decision trees",
+        ),
     ),
     "text": (
         replace(FACTS, contract=TEXT),

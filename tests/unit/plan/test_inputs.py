@@ -13,6 +13,7 @@ from tightship.api.v1alpha1 import (
     EvaluationSet,
     LatencyObjective,
     Metric,
+    ModelFormat,
     Optimization,
     Techniques,
 )
@@ -91,6 +92,8 @@ CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], 
     ),
     "store": (lambda s, p: (s, replace(p, store=replace(p.store, uri="s3://x"))), "r"),
     "servers": (lambda s, p: (s, replace(p, max_servers=7)), ""),
+    "trusted code of a format without code": (lambda s, p: (s, replace(p, trusted_code=True)), ""),
+    "format": (lambda s, p: (model(s, format=ModelFormat.SKLEARN), p), "ik"),
 }
 
 
@@ -100,6 +103,13 @@ def test_what_changes_which_hash(name: str) -> None:
     spec, pool = model_spec(), pool_spec()
     before, after = hashes(spec, pool), hashes(*change(spec, pool))
     assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
+
+
+def test_trust_is_asked_anew_where_a_source_may_run_code() -> None:
+    spec, pool = model(model_spec(), format=ModelFormat.SKLEARN), pool_spec()
+    before, after = hashes(spec, pool), hashes(spec, replace(pool, trusted_code=True))
+    assert before[0] != after[0]
+    assert before[1:] == after[1:]
 
 
 def test_metrics_and_classes_are_work_of_their_own() -> None:

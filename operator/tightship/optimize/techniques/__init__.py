@@ -25,6 +25,8 @@ DISTILL = "Distill"
 ARCHITECTURE = "Architecture"
 
 _VNNI = frozenset({"avx512_vnni", "avx_vnni", "asimddp"})
+_TREES = ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")
+_PRODUCTS = ("Conv", "MatMul", "Gemm")
 _ALREADY_INTEGER = (
     "QuantizeLinear",
     "DequantizeLinear",
@@ -85,6 +87,8 @@ class Facts:
             return "the model takes text, on which tensor passes do not work"
         if self.quantized:
             return "the model came quantized already"
+        if self.has(*_TREES) and not self.has(*_PRODUCTS):
+            return "the model is made of decision trees, which are comparisons and no products"
         if operators and not self.has(*operators):
             return f"the model has none of {', '.join(operators)}"
         return None

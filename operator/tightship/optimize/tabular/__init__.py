@@ -1,0 +1,1 @@
+"""Models of scikit-learn: read, turned into ONNX, and held equal to what they were."""
