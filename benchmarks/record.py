@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,22 @@ class Figure:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What is read more easily side by side than figure by figure. Cells are Markdown."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 class Bench:
     """One run of a benchmark: collects figures, and writes them at the end."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.figures: list[Figure] = []
+        self.tables: list[Table] = []
         self._begin = time.monotonic()
         self._budgets: dict[str, dict[str, Any]] = yaml.safe_load(BUDGETS.read_text())[name]
 
@@ -55,6 +66,13 @@ class Bench:
         )
         self.figures.append(figure)
         sys.stdout.write(f"{line(figure)}\n")
+        sys.stdout.flush()
+
+    def add_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table, shown below the figures."""
+        table = Table(title=title, columns=columns, rows=rows)
+        self.tables.append(table)
+        sys.stdout.write(f"\n{aligned(table)}\n\n")
         sys.stdout.flush()
 
     def _judge(self, name: str, value: float) -> tuple[str | None, bool | None]:
@@ -81,6 +99,7 @@ class Bench:
             "machine": machine(),
             "seconds": round(time.monotonic() - self._begin, 1),
             "figures": [asdict(figure) for figure in self.figures],
+            "tables": [asdict(table) for table in self.tables],
         }
         path.write_text(json.dumps(result, indent=1) + "\n")
         return path
@@ -92,6 +111,17 @@ def line(figure: Figure) -> str:
     value = f"{figure.value:.4g} {figure.unit}".strip()
     told = f"{figure.target or '':<12} {verdict:<7} {figure.note or ''}"
     return f"{figure.name:<58} {value:>14}  {told}".rstrip()
+
+
+def aligned(table: Table) -> str:
+    """A table for a terminal."""
+    lines = [table.columns, *table.rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
+    shown = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return "\n".join([table.title, *shown])
 
 
 def machine() -> str:

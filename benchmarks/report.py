@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,20 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
             _MARKS[figure["ok"]],
             figure["note"],
         )
-        yield f"| {' | '.join(str(cell or '') for cell in cells)} |"
+        yield _line(cells)
     yield ""
+    for table in result.get("tables", ()):
+        yield f"### {table['title']}\n"
+        yield _line(table["columns"])
+        yield "|" + "---|" * len(table["columns"])
+        yield from map(_line, table["rows"])
+        yield ""
+
+
+def _line(cells: Iterable[object]) -> str:
+    """A line of a Markdown table."""
+    told = (str(cell or "").replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(told)} |"
 
 
 if __name__ == "__main__":
