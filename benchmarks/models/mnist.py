@@ -22,15 +22,16 @@ _CLASSES = 10
 _TRAINING = 4000  # of 5,000; the others are the evaluation set
 _CALIBRATION = 128
 _WIDTHS = (64, 128)
-_KERNELS = (5, 3)
+_KERNELS = (5, 5)
 _POOL = 2
+_SHOWN = 500  # pictures that patches are cut from
 _PATCHES = 40_000
 _ROUNDS = 10  # of k-means
 _SOFTENING = 0.1  # of whitening: a share of the mean variance
 _ACTIVE = 0.15  # the share of patches that a filter answers to
 _RIDGE = 0.1  # a share of the features' mean variance
-_MOVES = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
-_CHUNK = 250
+_MOVES = ((0, 0), (0, 1), (1, 0), (-1, -1))
+_CHUNK = 100
 
 Floats = NDArray[Any]
 
@@ -119,7 +120,7 @@ def windows(pictures: Floats, kernel: int) -> Floats:
 
 def _layer(pictures: Floats, kernel: int, width: int, rng: np.random.Generator) -> Layer:
     """Filters that patches of the pictures fall into, each active for a share of the patches."""
-    some = pictures[rng.choice(len(pictures), _CHUNK * 2, replace=False)]
+    some = pictures[rng.choice(len(pictures), _SHOWN, replace=False)]
     patches = windows(some, kernel).reshape(-1, kernel**2 * pictures.shape[-1])
     patches = patches[patches.any(axis=1)]
     patches = patches[rng.choice(len(patches), _PATCHES)]

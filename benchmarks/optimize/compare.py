@@ -17,6 +17,7 @@ from benchmarks.optimize.rows import Row
 from tests.support import triton
 
 _MESSAGE = 160
+_REASON = 500
 _ITSELF = dict.fromkeys(BATCHES, 1.0)
 
 
@@ -48,7 +49,8 @@ def compare(name: str, scratch: Path) -> Comparison:
     found, through = bench.optimize()
     bench.judge_by(found)
     original = replace(bench.row("original", bench.original), bare=_ITSELF, served=_ITSELF)
-    chosen, built = replace(original, name="tightship: unchanged"), {}
+    why = str(found.report["selection"]["reason"])
+    chosen, built = replace(original, name="tightship: unchanged", note=why[:_REASON]), {}
     if not found.unchanged:
         built[f"tightship: {found.variant}"] = found.executable
     rows = {}

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.models import MODELS
 from benchmarks.record import FOLDER
 from tests.support import cache
 
@@ -23,8 +24,16 @@ def files(name: str) -> Path:
     def make(folder: Path) -> None:
         run("benchmarks.models", str(folder), name, check=True)
 
-    digest = cache.digest(_MAKERS, _EXAMPLES, _LOCK)
+    digest = cache.digest(*sources(name), _EXAMPLES, _LOCK)
     return cache.made(f"bench-{name}-{digest}", make) / name
+
+
+def sources(name: str) -> list[Path]:
+    """What a model is made by: its own module, and those that models share."""
+    others = {model.module for other, model in MODELS.items() if other != name}
+    return sorted(
+        path for path in _MAKERS.glob("*.py") if f"benchmarks.models.{path.stem}" not in others
+    )
 
 
 def run(module: str, *arguments: str, check: bool = False) -> subprocess.CompletedProcess[str]:

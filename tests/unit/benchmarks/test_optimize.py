@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmarks import record, report
 from benchmarks.models import MODELS
-from benchmarks.optimize import figures, judge, measure
+from benchmarks.optimize import environment, figures, judge, measure
 from benchmarks.optimize.compare import Comparison
 from benchmarks.optimize.executable import OPENVINO, Executable
 from benchmarks.optimize.measure import Speed
@@ -142,6 +142,12 @@ def test_the_judge_is_the_projects_own_gate(tmp_path: Path) -> None:
     assert (failed.after, failed.passes) == (0.9, False)
     with pytest.raises(ValueError, match="has shape"):
         made.verdict([right[:10]])
+
+
+def test_a_model_is_made_anew_when_its_own_module_or_a_shared_one_changes() -> None:
+    names = {path.stem for path in environment.sources("ocr-text")}
+    assert {"ocr_text", "text_pictures", "network", "__init__"} <= names
+    assert not names & {"ocr_angle", "mnist"}
 
 
 def test_inputs_are_split_from_labels(tmp_path: Path) -> None:
