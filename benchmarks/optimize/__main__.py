@@ -17,6 +17,8 @@ from pathlib import Path
 from benchmarks.models import MODELS
 from benchmarks.optimize import figures
 from benchmarks.optimize.compare import Comparison, compare
+from benchmarks.optimize.measure import ModelError
+from benchmarks.optimize.product import ProductError
 from benchmarks.record import Bench
 
 
@@ -29,13 +31,19 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"there is no model {unknown[0]!r}; there are {', '.join(MODELS)}")
     bench = Bench("optimize")
-    found = [_run(bench, name) for name in names or MODELS]
+    found, failed = [], {}
+    for name in names or MODELS:
+        try:
+            found.append(_run(bench, name))
+        except (ProductError, ModelError) as error:
+            failed[name] = str(error)
+            sys.stdout.write(f"{name} failed: {error}\n")
     if names:
         sys.stdout.write("not written: a result has all models, and no names say so\n")
     else:
-        figures.add_summary(bench, found)
+        figures.add_summary(bench, found, failed)
         sys.stdout.write(f"written: {bench.write()}\n")
-    return int(any(figure.ok is False for figure in bench.figures))
+    return int(bool(failed) or any(figure.ok is False for figure in bench.figures))
 
 
 def _run(bench: Bench, name: str) -> Comparison:

@@ -1,7 +1,7 @@
 """What comparisons say in figures: each model's own, and the sums over all of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.models import MODELS
@@ -40,8 +40,10 @@ def add_model(bench: Bench, found: "Comparison") -> None:
     bench.add_table(title, COLUMNS, [row.cells() for row in rows])
 
 
-def add_summary(bench: Bench, all_found: Sequence["Comparison"]) -> None:
-    """The figures over all models."""
+def add_summary(bench: Bench, all_found: Sequence["Comparison"], failed: Mapping[str, str]) -> None:
+    """The figures over all models; `failed` has those without a result, and why."""
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+    bench.add("models that failed", len(failed), "", note=reasons)
     bare = [found.chosen.bare.get(1, 0.0) for found in all_found]
     through = [found.chosen.served.get(1, 0.0) for found in all_found]
     count = f"of {len(all_found)}"

@@ -86,10 +86,11 @@ def test_what_did_not_run_is_slower() -> None:
 def test_the_summary_counts_models(capsys: pytest.CaptureFixture[str]) -> None:
     bench = record.Bench("optimize")
     slow = comparison(replace(CHOSEN, bare={1: 1.0}, served={1: 0.5}))
-    figures.add_summary(bench, [comparison(), slow])
+    figures.add_summary(bench, [comparison(), slow], {"magika": "why"})
     values = {figure.name: figure.value for figure in bench.figures}
     assert values["geometric mean speed-up"] == pytest.approx(2.5**0.5, abs=0.001)
     assert values["models at 2x"] == 1
+    assert values["models that failed"] == 1
     assert values["models inside gate"] == 2
     assert values["models slower than original"] == 1
     assert values["by hand, OpenVINO, inside gate and faster"] == 0
