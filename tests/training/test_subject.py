@@ -30,7 +30,10 @@ DERIVED = ("from tests.training.trainers.digits import Digits", "class T(Digits)
 BROKEN = {
     "no method": (("class T:", "    pass"), "lacks build(), train_data(), loss()"),
     "no such name": (("x = 1",), "has no 'T'"),
-    "no module": ((*DERIVED, "    def build(self):", "        return 3"), "gives a int from build"),
+    "no module": (
+        (*DERIVED, "    def build(self):", "        return 3"),
+        "gives a int from build()",
+    ),
     "read once": (
         (*DERIVED, "    def train_data(self):", "        return iter([1])"),
         "can be read more than once",

@@ -65,27 +65,52 @@ def apply_width(subject: Subject, params: Mapping[str, Any]) -> Made:
 
 def _pruned(subject: Subject, share: float, *, fresh: bool) -> Made:
     seeded(subject.options)
+    original = subject.build()
+    before, wanted = parameters(original), _shapes(original, subject.examples)
+    free = _free(original, dependencies(original, subject.examples))
+    model = _smaller(subject, share, free)
+    notes: tuple[str, ...] = ()
+    if not _runs(model, subject, wanted):
+        kept = [path for path in free if _harmless(subject, path, wanted)]
+        model = _smaller(subject, share, kept)
+        notes = (f"left as wide as they are: {', '.join(sorted(set(free) - set(kept)))[:200]}",)
+        if not kept or not _runs(model, subject, wanted):
+            raise invalid(
+                "builds a model that does not run, or answers in another shape, with fewer "
+                "channels; sizes in its forward() that are written as numbers are the usual cause"
+            )
+    after = parameters(model)
+    if fresh:
+        reset(model)
+    notes = (f"{before} parameters -> {after}", *notes)
+    return Made(model=model, notes=notes, coverage={"parameterShare": after / before})
+
+
+def _smaller(subject: Subject, share: float, paths: Sequence[str]) -> nn.Module:
+    """A copy in which the layers at these paths, and what depends on them, have fewer channels."""
     model = subject.build()
-    before, wanted = parameters(model), _shapes(model, subject.examples)
-    free = _free(model, dependencies(model, subject.examples))
-    pruner = torch_pruning.pruner.MagnitudePruner(
+    dependencies(model, subject.examples)
+    free = [model.get_submodule(path) for path in paths]
+    if not free:
+        return model
+    torch_pruning.pruner.MagnitudePruner(
         model,
         subject.examples,
         importance=torch_pruning.importance.MagnitudeImportance(p=1),
         pruning_ratio=share,
         ignored_layers=[m for m in model.modules() if isinstance(m, _PRUNABLE) and m not in free],
         round_to=_LANES if min(_width(module) for module in free) >= _NARROW else None,
-    )
-    pruner.step()
-    _check(model, subject, wanted)
-    after = parameters(model)
-    if fresh:
-        reset(model)
-    return Made(
-        model=model,
-        notes=(f"{before} parameters -> {after}",),
-        coverage={"parameterShare": after / before},
-    )
+    ).step()
+    return model
+
+
+def _harmless(subject: Subject, path: str, wanted: list[tuple[int, ...]]) -> bool:
+    """Whether one channel less in that layer leaves a model that answers in the same shapes."""
+    model = subject.build()
+    graph, module = dependencies(model, subject.examples), model.get_submodule(path)
+    remove = graph.get_pruner_of_module(module).prune_out_channels
+    graph.get_pruning_group(module, remove, idxs=[0]).prune()
+    return _runs(model, subject, wanted)
 
 
 def dependencies(model: nn.Module, examples: Sequence[Tensor]) -> Any:  # noqa: ANN401 (untyped)
@@ -95,16 +120,16 @@ def dependencies(model: nn.Module, examples: Sequence[Tensor]) -> Any:  # noqa: 
     return torch_pruning.DependencyGraph().build_dependency(model, tuple(examples))
 
 
-def _free(model: nn.Module, graph: Any) -> list[nn.Module]:  # noqa: ANN401 (untyped)
-    """Layers whose channels end in another layer, and not in the model's outputs."""
+def _free(model: nn.Module, graph: Any) -> list[str]:  # noqa: ANN401 (untyped)
+    """Paths of layers whose channels end in another layer, and not in the model's outputs alone."""
     found = []
-    for module in model.modules():
+    for path, module in model.named_modules():
         if not isinstance(module, _PRUNABLE) or _width(module) < 2:  # noqa: PLR2004 (one stays)
             continue
         remove = graph.get_pruner_of_module(module).prune_out_channels
         group = graph.get_pruning_group(module, remove, idxs=[0])
         if any(graph.is_in_channel_pruning_fn(each.dep.handler) for each in group):
-            found.append(module)
+            found.append(path)
     return found
 
 
@@ -119,16 +144,11 @@ def _shapes(model: nn.Module, examples: Sequence[Tensor]) -> list[tuple[int, ...
     return [tuple(a.shape) for a in (answers if isinstance(answers, tuple | list) else [answers])]
 
 
-def _check(model: nn.Module, subject: Subject, wanted: list[tuple[int, ...]]) -> None:
+def _runs(model: nn.Module, subject: Subject, wanted: list[tuple[int, ...]]) -> bool:
     try:
-        found = _shapes(model, subject.examples)
-    except RuntimeError as error:
-        raise invalid(
-            f"builds a model that does not run with fewer channels ({str(error)[:120]}); sizes in "
-            "its forward() that are written as numbers are the usual cause"
-        ) from error
-    if found != wanted:
-        raise invalid("builds a model whose outputs change their shape with fewer channels")
+        return _shapes(model, subject.examples) == wanted
+    except RuntimeError:  # torch's, where sizes do not fit
+        return False
 
 
 def reset(model: nn.Module) -> None:

@@ -1,5 +1,6 @@
 """Loads a user's trainer and checks what it gives, so that each mistake is told in plain words."""
 
+import copy
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
@@ -30,20 +31,23 @@ class Subject:
 
     def __init__(self, trainer: Trainer, options: TrainingOptions) -> None:
         self.trainer, self.options = trainer, options
+        self._original: nn.Module | None = None
         self.train, self.validation = batches.split(trainer, options)
         self.examples = self._examples()
         self.classes = self._classes()
 
     def build(self) -> nn.Module:
-        """A fresh copy of the original, for evaluation.
+        """A fresh copy of the original, for evaluation; what is changed in it changes no other.
 
         Raises:
             RefusalError: `build` gives no torch module.
         """
-        model = self.trainer.build()
-        if not isinstance(model, nn.Module):
-            raise invalid(f"gives a {type(model).__name__} from build(); a torch.nn.Module is due")
-        return cast("nn.Module", model.eval())
+        if self._original is None:
+            self._original = self.trainer.build()
+        if not isinstance(self._original, nn.Module):
+            kind = type(self._original).__name__
+            raise invalid(f"gives a {kind} from build(); a torch.nn.Module is due")
+        return copy.deepcopy(self._original).eval()
 
     def optional(self, name: str) -> Callable[..., Any] | None:
         """A method that a trainer may have."""
