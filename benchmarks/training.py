@@ -35,8 +35,7 @@ from tightship.optimize.training.subject import Subject
 SEEDS = range(5)
 _TEACHER = TrainingOptions(epochs=40, patience=12, learning_rate=2e-3, threads=1, seconds=3600)
 _TUNED = replace(_TEACHER, epochs=25, patience=8, learning_rate=1e-3, alpha=0.5)
-_STUDENT = replace(_TEACHER, epochs=60, patience=15)
-_SHARE = {"digits": 1.0, "mnist": 0.4}  # of the epochs above
+_STUDENT = replace(_TEACHER, epochs=100, patience=25)
 _MIXED = "digits"  # the set that mixed precision is shown on
 _MIXED_EPOCHS = 4  # fp16 takes thirty times as long on CPUs as fp32
 _CONFIDENCE = 0.95
@@ -55,7 +54,7 @@ class Original:
 
     def subject(self, options: TrainingOptions) -> Subject:
         """The trainer with other options."""
-        return Subject(self.trainer, shortened(options, self.name))
+        return Subject(self.trainer, options)
 
     def exported(self, model: nn.Module, name: str) -> Path:
         """The module as an ONNX file of that name."""
@@ -85,7 +84,7 @@ def run(bench: Bench, name: str) -> None:
 def trained(bench: Bench, name: str, folder: Path) -> Original:
     """The original, trained and exported."""
     trainer = TASKS[name]()
-    subject = Subject(trainer, shortened(_TEACHER, name))
+    subject = Subject(trainer, _TEACHER)
     model = subject.build()
     history = loop.fit(model, subject)
     trainer.weights = model.state_dict()
@@ -104,11 +103,6 @@ def trained(bench: Bench, name: str, folder: Path) -> Original:
     bench.add(f"{name} original, accuracy", 100 * found.accuracy, "%", note=told(history, trainer))
     bench.add(f"{name} original, parameters", found.parameters, "")
     return found
-
-
-def shortened(options: TrainingOptions, name: str) -> TrainingOptions:
-    """As many epochs as the set needs: one of mnist has three times the batches."""
-    return replace(options, epochs=max(1, round(options.epochs * _SHARE[name])))
 
 
 def tuned(bench: Bench, original: Original, what: str, made: Made) -> None:
