@@ -2,8 +2,8 @@
 
     python -m examples.prepare FOLDER [NAME ...]
 
-writes FOLDER/NAME/{model.onnx,calibration.npz,evaluation.npz} for each example. Needs the packages
-of examples/requirements.txt.
+writes FOLDER/NAME/{model.onnx,calibration.npz,evaluation.npz} for each example (tumours has
+model.skops). Needs the packages of examples/requirements.txt.
 """
 
 import argparse

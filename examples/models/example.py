@@ -1,4 +1,4 @@
-"""What an example consists of: one ONNX file and the two data files that a conversion reads."""
+"""What an example consists of: one model file and the two data files that a conversion reads."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +24,12 @@ class Example:
     model: bytes
     calibration: Arrays
     evaluation: Arrays
+    file: str = MODEL_FILE
 
     def write(self, folder: Path) -> None:
         """Puts the three files into `folder`, which is made if need be."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MODEL_FILE).write_bytes(self.model)
+        (folder / self.file).write_bytes(self.model)
         _write_arrays(folder / CALIBRATION_FILE, self.calibration)
         _write_arrays(folder / EVALUATION_FILE, self.evaluation)
 

@@ -1,6 +1,7 @@
 """Models of scikit-learn through a whole conversion with a real Triton, and hostile ones."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer
 from tests.corpus.models import estimators
+from tests.e2e.support import examples
 from tests.integration.optimize.harness import Pod, address
 from tests.support.triton import Triton
 
@@ -95,6 +97,15 @@ def test_an_intake_tells_that_text_is_not_optimized(prepared: Pod) -> None:
     skops.io.dump(estimators.CASES["text"](2).estimator, prepared.folders.source / "m.skops")
     result = IntakeResult.from_json(prepared.run("inspect")["result"])
     assert result.limitations == ("TextInput",)
+
+
+def test_the_example_is_taken(prepared: Pod) -> None:
+    folder = examples.files() / "tumours"
+    shutil.copy(folder / "model.skops", prepared.folders.source)
+    shutil.copy(folder / "evaluation.npz", prepared.folders.evaluation)
+    data = DataRequest(uri="file:///e.npz", max_samples=500)
+    prepared.ask(evaluation=data, metric="accuracy")
+    assert prepared.run("inspect")["result"]["limitations"] == []
 
 
 class Canary:
