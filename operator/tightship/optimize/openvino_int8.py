@@ -12,9 +12,7 @@ import nncf
 import numpy as np
 import openvino as ov
 
-DEFAULT = "default"
-TRANSFORMER = "transformer"
-"""Leaves norms and softmax in floats, and smooths activations before products."""
+from tightship.optimize.techniques.openvino import TRANSFORMER
 
 _WEIGHTED = ("MatMul", "Convolution", "GroupConvolution", "ConvolutionBackpropData")
 _PASSING = ("Convert", "FakeQuantize", "Multiply", "Reshape", "Subtract", "Transpose")
@@ -25,7 +23,8 @@ def quantize(
 ) -> int:
     """Write the model with 8-bit weights and activations in OpenVINO's format.
 
-    Floats stay f32. Returns how many places are quantized.
+    Floats stay f32. The scheme for transformers leaves norms and softmax in floats, and smooths
+    activations before products. Returns how many places are quantized.
     """
     model = nncf.quantize(
         ov.Core().read_model(source),

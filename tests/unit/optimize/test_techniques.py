@@ -179,7 +179,8 @@ def test_what_a_recipe_refers_to_stands_before_it() -> None:
 
 
 OPENVINO = replace(FACTS, openvino=True)
-BY_OPENVINO = {"openvino", "openvino-bf16", "openvino-int8", "openvino-int8-bf16"}
+INT8_BY_OPENVINO = ("openvino-int8", "openvino-int8-bf16", "openvino-int8-transformer")
+BY_OPENVINO = {"openvino", "openvino-bf16", *INT8_BY_OPENVINO}
 NOT_BY_OPENVINO = {
     "everything": (OPENVINO, {}),
     "switched off": (FACTS, dict.fromkeys(BY_OPENVINO, "technique openvino is switched off")),
@@ -202,11 +203,11 @@ NOT_BY_OPENVINO = {
     ),
     "no calibration data": (
         replace(OPENVINO, calibration=False),
-        dict.fromkeys(("openvino-int8", "openvino-int8-bf16"), "calibration data"),
+        dict.fromkeys(INT8_BY_OPENVINO, "calibration data"),
     ),
     "quantized already": (
         replace(OPENVINO, contract=replace(DENSE, operators={"MatMul": 1, "QuantizeLinear": 4})),
-        dict.fromkeys(("openvino-int8", "openvino-int8-bf16"), "quantized already"),
+        dict.fromkeys(INT8_BY_OPENVINO, "quantized already"),
     ),
 }
 
@@ -233,9 +234,13 @@ SCHEMES = {
 def test_norms_and_softmax_stay_in_floats(name: str) -> None:
     operators, scheme = SCHEMES[name]
     facts = replace(OPENVINO, contract=replace(DENSE, operators=operators))
-    int8 = next(p for p in techniques.propose(facts) if p.id == "openvino-int8")
+    proposed = {p.id: p for p in techniques.propose(facts)}
+    other = {"default": "transformer", "transformer": "default"}[scheme]
+    int8, repair = proposed["openvino-int8"], proposed[f"openvino-int8-{other}"]
     assert not isinstance(int8, Ineligible)
-    assert int8.passes[0].params == {"scheme": scheme}
+    assert not isinstance(repair, Ineligible)
+    assert (int8.passes[0].params, int8.unless) == ({"scheme": scheme}, ())
+    assert (repair.passes[0].params, repair.unless) == ({"scheme": other}, ("openvino-int8",))
 
 
 @pytest.mark.parametrize(("flags", "reduced"), [({"avx512_vnni"}, False), ({"avx2"}, True)])

@@ -6,6 +6,7 @@ magika: here bf16 is a candidate of its own, and every other one has its precisi
 
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from tightship.optimize.techniques import (
     Material,
     Pass,
     Recipe,
+    Spoilt,
     static_int8,
 )
 
 NAME = "openvino"
 ID = "openvino"
+DEFAULT, TRANSFORMER = "default", "transformer"  # of the quantizer
 IR = "model.xml"
 _BF16 = ("avx512_bf16", "amx_bf16")
 _SUBSET = 64  # samples; each runs through an instrumented model
@@ -36,37 +39,37 @@ _SLOW = "OpenVINO's kernels are no faster for this model's operators on this pro
 
 
 def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
-    """As it is, in bf16, in int8, and in int8 with all else in bf16."""
+    """As it is, in bf16, in int8 by either scheme, and in int8 with all else in bf16."""
     plain, half = Engine(backend=OPENVINO), Engine(backend=OPENVINO, precision="bf16")
-    steps = (_step(facts),)
-    int8 = f"{ID}-int8"
+    first, second = _schemes(facts)
+    steps, int8 = (Pass(NAME, {"scheme": first}),), f"{ID}-int8"
+    other = _recipe(f"{int8}-{second}", QUANTIZE, plain, (Pass(NAME, {"scheme": second}),))
+    repaired = frozenset({Spoilt.ACCURACY, Spoilt.SPEED})
     return [
         _judged(_recipe(ID, RUNTIME, plain), _refusal(facts)),
         _judged(_recipe(f"{ID}-bf16", HALF_PRECISION, half), _no_bf16(facts)),
         _judged(_recipe(int8, QUANTIZE, plain, steps), _no_int8(facts)),
         _judged(
-            _recipe(f"{int8}-bf16", QUANTIZE, half, steps, after=int8),
+            replace(_recipe(f"{int8}-bf16", QUANTIZE, half, steps), after=int8),
             _no_int8(facts) or _no_bf16(facts),
         ),
+        _judged(replace(other, unless=(int8,), repairs=repaired), _no_int8(facts)),
     ]
 
 
-def _recipe(
-    name: str, kind: str, engine: Engine, steps: tuple[Pass, ...] = (), after: str | None = None
-) -> Recipe:
+def _recipe(name: str, kind: str, engine: Engine, steps: tuple[Pass, ...] = ()) -> Recipe:
     file = IR if steps else "model.onnx"
-    return Recipe(
-        id=name, technique=kind, passes=steps, engine=engine, file=file, slow=_SLOW, after=after
-    )
+    return Recipe(id=name, technique=kind, passes=steps, engine=engine, file=file, slow=_SLOW)
 
 
 def _judged(recipe: Recipe, reason: str | None) -> Recipe | Ineligible:
     return Ineligible(id=recipe.id, technique=recipe.technique, reason=reason) if reason else recipe
 
 
-def _step(facts: Facts) -> Pass:
+def _schemes(facts: Facts) -> tuple[str, str]:
+    """The quantizer's schemes, the likelier one first."""
     delicate = facts.has("MatMul") and facts.has(*static_int8.FRAGILE)
-    return Pass(NAME, {"scheme": "transformer" if delicate else "default"})
+    return (TRANSFORMER, DEFAULT) if delicate else (DEFAULT, TRANSFORMER)
 
 
 def _refusal(facts: Facts) -> str | None:
