@@ -50,6 +50,7 @@ FULL_MODEL: Document = {
         },
         "objective": "throughput",
         "minSpeedup": "1.2",
+        "search": {"strategy": "Random", "maxTrials": 12, "maxDuration": "90s"},
     },
     "serving": {
         "poolRef": {"name": "shared-1"},
@@ -134,8 +135,8 @@ _MEASURE = st.lists(st.tuples(_NUMBER, _UNITS), max_size=3).map(
 )
 _WORDS = _words(
     """onnx triton accuracy mrr f1 rmse wer Surge Drain Equal Exists NoSchedule NoExecute
-    Interactive shared 0s 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999 1.000000 100 100.000001
-    999 999.1 -1 +1 1e3 .5 5.
+    Interactive shared Grid TPE tpe 0s 9999ms 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999
+    1.000000 100 100.000001 999 999.1 -1 +1 1e3 .5 5.
     16Mi 16Ti 10m 512 512.001 1Mi 64Gi 4Ti 0.0001 /a/b /a/../b /.a nvidia.com/gpu gpu A/b x.y x..y
     -x x- X é 08.1.1.1 10.0.0.1:65536 *.a *.1 a.1 a:80""",
     *("", "x y", "1\n", "a" * 40, "a" * 41, "a" * 64, "sha256:" + "0" * 64, "sha256:" + "A" * 64),

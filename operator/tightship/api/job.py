@@ -35,6 +35,15 @@ class DataRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """A search beyond the curated list: `strategy` is a word of `v1alpha1.SearchStrategy`."""
+
+    strategy: str
+    max_trials: int
+    max_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
     """Everything that an intake or a conversion works on.
 
@@ -74,6 +83,7 @@ class JobRequest:
     trainer: TrainerRequest | None = None
     objective: str = "latency"
     trusted_code: bool = False  # sources that run code when they are read are taken
+    search: SearchRequest | None = None
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
@@ -93,6 +103,8 @@ class JobRequest:
                     raw[name] = DataRequest(**raw[name])
             if raw.get("trainer") is not None:
                 raw["trainer"] = TrainerRequest.from_json(raw["trainer"])
+            if raw.get("search") is not None:
+                raw["search"] = SearchRequest(**raw["search"])
             return cls(**{**raw, "allowed_hosts": tuple(raw["allowed_hosts"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a job request: {error}") from error

@@ -31,6 +31,8 @@ from tightship.api.v1alpha1 import (
     Objective,
     Optimization,
     OptimizedModelSpec,
+    Search,
+    SearchStrategy,
     Serving,
     Slo,
     Techniques,
@@ -155,9 +157,21 @@ def _optimization(value: object, path: str) -> Optimization:
         gate=fields.optional("accuracyGate", _gate, AccuracyGate()),
         objective=fields.optional("objective", choice(Objective), Objective.LATENCY),
         min_speedup=fields.optional("minSpeedup", decimal("1", "100"), 1.05),
+        search=fields.optional("search", _search, None),
     )
     fields.end()
     return optimization
+
+
+def _search(value: object, path: str) -> Search:
+    fields = Fields(value, path)
+    search = Search(
+        strategy=fields.optional("strategy", choice(SearchStrategy), SearchStrategy.TPE),
+        max_trials=fields.optional("maxTrials", integer(1, 1000), 20),
+        max_duration=fields.optional("maxDuration", duration("10s", "24h"), 600.0),
+    )
+    fields.end()
+    return search
 
 
 def _techniques(value: object, path: str) -> Techniques:

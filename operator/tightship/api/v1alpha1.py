@@ -42,6 +42,14 @@ LABEL_UNIT_METRICS = frozenset({Metric.MAE, Metric.RMSE})
 """Metrics in the unit of the labels; the others have values of about one at most."""
 
 
+class SearchStrategy(StrEnum):
+    """How a search picks the next point."""
+
+    GRID = "Grid"  # every point in order
+    RANDOM = "Random"  # by chance with a fixed seed
+    TPE = "TPE"  # by what was found so far
+
+
 class UpdateStrategy(StrEnum):
     """How servers of a pool are replaced."""
 
@@ -112,6 +120,15 @@ class Objective(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search for recipes beyond the curated list, which is tried first in any case."""
+
+    strategy: SearchStrategy = SearchStrategy.TPE
+    max_trials: int = 20
+    max_duration: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optimization:
     """What counts as better, and by how much."""
 
@@ -119,6 +136,7 @@ class Optimization:
     gate: AccuracyGate = field(default_factory=AccuracyGate)
     objective: Objective = Objective.LATENCY
     min_speedup: float = 1.05
+    search: Search | None = None  # none: the curated list alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from tightship.api.v1alpha1 import (
     Dataset,
     OptimizedModelSpec,
     Resources,
+    Search,
     ServingPoolSpec,
 )
 from tightship.manifests import security
@@ -235,6 +236,17 @@ def _request(
         max_class_drop=gate.max_class_drop,
         accelerator=pool.accelerator.resource_name if pool.accelerator else None,
         trusted_code=pool.trusted_code,
+        search=_search(spec.optimization.search),
+    )
+
+
+def _search(wanted: Search | None) -> job.SearchRequest | None:
+    if wanted is None:
+        return None
+    return job.SearchRequest(
+        strategy=wanted.strategy.value,
+        max_trials=wanted.max_trials,
+        max_seconds=wanted.max_duration,
     )
 
 

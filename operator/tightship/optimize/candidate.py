@@ -24,6 +24,9 @@ class Status(StrEnum):
     TRITON_REFUSED = "tritonRefused"
 
 
+_BROKEN = (Status.ERROR, Status.TRITON_REFUSED, Status.GATE_FAILED)
+
+
 @dataclass(slots=True)
 class Candidate:
     """Facts collected stage by stage. `reason` is one sentence for whatever is not chosen."""
@@ -53,6 +56,12 @@ class Candidate:
         """The speed-up in the quick look; None where it came not so far."""
         ratio: float | None = self.verdicts.get("lookSpeedup")
         return ratio
+
+    @property
+    def inside(self) -> bool:
+        """Whether it passed the gate over all samples, here and in Triton if it came so far."""
+        gate = self.verdicts.get("gate") or {}
+        return bool(gate.get("passes")) and self.status not in _BROKEN
 
     @property
     def alive(self) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tightship.api.job import DataRequest, JobRequest
+from tightship.api.job import DataRequest, JobRequest, SearchRequest
 from tightship.api.names import HTTP_PORT
-from tightship.api.v1alpha1 import Metric, ModelFormat, Objective
+from tightship.api.v1alpha1 import Metric, ModelFormat, Objective, SearchStrategy
 from tightship.optimize import artifact, conversion, report
 from tightship.optimize.budget import Budget
 from tightship.optimize.conversion import Conversion
@@ -66,6 +66,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--no-openvino", action="store_true")
     made.add_argument("--no-prune", action="store_true")
     made.add_argument("--sparsity", type=float, default=0.5, help="share of zeros (default 0.5)")
+    made.add_argument(
+        "--search",
+        choices=[s.value.lower() for s in SearchStrategy],
+        help="try settings beyond the curated list",
+    )
+    made.add_argument("--trials", type=int, default=20, help="of the search at most (default 20)")
+    made.add_argument(
+        "--search-seconds", type=float, default=600.0, help="of the search at most (default 600)"
+    )
     made.add_argument("--threads", type=int, default=1, help="of the runtime (default 1)")
     made.add_argument("--max-samples", type=int, default=2000, help="of the evaluation data")
     made.add_argument("--max-calibration-samples", type=int, default=256)
@@ -110,6 +119,8 @@ def _refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace
     classes = options.evaluation and options.metric in ("accuracy", "f1")
     if options.max_class_drop is not None and not classes:
         made.error("--max-class-drop needs --evaluation and --metric accuracy or f1")
+    if options.trials < 1 or options.search_seconds <= 0:
+        made.error("--trials must be at least 1, and --search-seconds above 0")
     if options.positive_class is not None and options.metric != "f1":
         made.error("--positive-class belongs to --metric f1")
 
@@ -191,6 +202,18 @@ def request(options: argparse.Namespace) -> JobRequest:
         threads=options.threads,
         trainer=arguments.request(options),
         trusted_code=options.trusted_code,
+        search=_search(options),
+    )
+
+
+def _search(options: argparse.Namespace) -> SearchRequest | None:
+    if not options.search:
+        return None
+    names = {strategy.value.lower(): strategy.value for strategy in SearchStrategy}
+    return SearchRequest(
+        strategy=names[options.search],
+        max_trials=options.trials,
+        max_seconds=options.search_seconds,
     )
 
 

@@ -21,10 +21,12 @@ from tightship.optimize.intake import Intake
 from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Traits
 from tightship.optimize.proof import Outcome, TritonAddress
+from tightship.optimize.search import space
+from tightship.optimize.search.explore import Found, Search
 from tightship.optimize.selection import Ranking
 from tightship.optimize.tabular import speed
 from tightship.optimize.tabular.speed import Speed
-from tightship.optimize.techniques import Facts, trained
+from tightship.optimize.techniques import Facts, Recipe, trained
 from tightship.optimize.timing import Timings
 from tightship.optimize.workshop import Workshop
 
@@ -48,6 +50,7 @@ class Conversion:
     chosen: Candidate | None = None  # None: the original
     warnings: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    searched: Found | None = None
     unjudged: str = ""  # why no candidate could be judged
     sklearn_speed: Speed | None = None  # of the original against scikit-learn itself
 
@@ -137,7 +140,8 @@ def _candidates(
     if request.trainer is not None:
         with conversion.stage("look at the trainer", progress):
             proposals = workshop.survey()
-    conversion.candidates = workshop.propose(_facts(request, conversion.intake, proposals))
+    facts = _facts(request, conversion.intake, proposals)
+    conversion.candidates = workshop.propose(facts)
     conversion.unjudged = _unjudged(conversion)
     if conversion.unjudged:
         for candidate in conversion.candidates:
@@ -147,6 +151,9 @@ def _candidates(
     with conversion.stage("normalise", progress):
         conversion.normalised = workshop.normalise()
     _build(conversion, workshop, budget, progress)
+    if request.search is not None:
+        with conversion.stage("search", progress):
+            _search(conversion, workshop, Search(request.search, space.spaces(facts)), progress)
     with conversion.stage("time", progress):
         conversion.timings = workshop.time(conversion.candidates)
     timings = conversion.timings
@@ -169,9 +176,18 @@ def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress:
             candidate.refuse(Status.INELIGIBLE, reason)
             continue
         with conversion.stage(candidate.id, progress):
-            workshop.build(candidate, recipe, tried.get(recipe.after or ""))
-            if candidate.alive:
-                workshop.evaluate(candidate)
+            workshop.attempt(candidate, recipe, tried.get(recipe.after or ""))
+
+
+def _search(conversion: Conversion, workshop: Workshop, search: Search, progress: Progress) -> None:
+    """Add what a search tries to the candidates of the curated list."""
+
+    def attempt(trial: Candidate, recipe: Recipe) -> None:
+        progress(f"search: {trial.id}")
+        workshop.attempt(trial, recipe)
+
+    conversion.searched = search.run(conversion.candidates, attempt, workshop.discard)
+    conversion.candidates += search.trials
 
 
 def _training_seconds(conversion: Conversion) -> float:
@@ -264,7 +280,7 @@ def _close(conversion: Conversion) -> None:
         chosen.status = Status.CHOSEN
         chosen.reason = ""
     for candidate in conversion.candidates:
-        if candidate.alive:
+        if candidate.alive and not candidate.reason:
             winner = chosen.id if chosen else "the original"
             candidate.reason = f"{winner} is better, or equal within the noise and simpler"
 

@@ -12,6 +12,8 @@ from tightship.api.v1alpha1 import Objective
 from tightship.optimize import machine, reproduce
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.conversion import Conversion, timings_json
+from tightship.optimize.search import front
+from tightship.optimize.search.front import Standing
 from tightship.optimize.timing import Latency
 from tightship.triton.profile import Profile
 
@@ -50,6 +52,7 @@ def report(conversion: Conversion) -> dict[str, Any]:
         "runtime": timings_json(conversion),
         "baseline": {"metric": conversion.baseline.get("metric")},
         "candidates": [candidate.to_json() for candidate in conversion.candidates],
+        "search": conversion.searched.to_json() if conversion.searched else None,
         "selection": _selection(conversion),
         "triton": _triton(conversion),
         "reproduce": {"command": reproduce.command(request)},
@@ -135,8 +138,17 @@ def _selection(conversion: Conversion) -> dict[str, Any]:
         "rule": "fastest inside the gate; equal within the noise: fewer passes, smaller drop, "
         "smaller file",
         "ranking": list(conversion.ranking.order),
+        "paretoIds": _pareto(conversion),
         "proven": conversion.outcome is not None,
     }
+
+
+def _pareto(conversion: Conversion) -> list[str]:
+    """Who is not beaten in speed, loss and size at once, the original among them."""
+    size = conversion.original.stat().st_size
+    original = Standing(id=ORIGINAL, speedup=1.0, loss=0.0, bytes=size)
+    standings = (front.standing(candidate) for candidate in conversion.candidates)
+    return front.pareto([original, *(one for one in standings if one is not None)])
 
 
 def _triton(conversion: Conversion) -> dict[str, Any] | None:

@@ -19,6 +19,7 @@ def command(request: JobRequest) -> list[str]:
         *_gate(request),
         *_objective(request),
         *_techniques(request),
+        *_search(request),
         *("--threads", str(request.threads)),
         *arguments.command(request.trainer),
     ]
@@ -63,4 +64,14 @@ def _techniques(request: JobRequest) -> list[str]:
     return [
         *(switch for switch, wanted in switches if not wanted),
         f"--sparsity={request.prune_sparsity!r}",
+    ]
+
+
+def _search(request: JobRequest) -> list[str]:
+    search = request.search
+    if search is None:
+        return []
+    return [
+        *("--search", search.strategy.lower(), "--trials", str(search.max_trials)),
+        f"--search-seconds={search.max_seconds!r}",
     ]

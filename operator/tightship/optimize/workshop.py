@@ -167,6 +167,18 @@ class Workshop:
             raise RefusalError(Reason.INVALID_REQUEST, f"The trainer failed: {crash}.") from crash
         return tuple(found["proposals"])
 
+    def attempt(
+        self, candidate: Candidate, recipe: Recipe, before: Candidate | None = None
+    ) -> None:
+        """Build the candidate, as `build` does, and run it up to its first miss.
+
+        Raises:
+            RefusalError: NoSpaceLeft.
+        """
+        self.build(candidate, recipe, before)
+        if candidate.alive:
+            self.evaluate(candidate)
+
     def build(self, candidate: Candidate, recipe: Recipe, before: Candidate | None = None) -> None:
         """Build the candidate's file; a crash is its result.
 
@@ -209,6 +221,11 @@ class Workshop:
             return
         candidate.layers = built["layers"]
         candidate.model, candidate.bytes = target, target.bytes
+
+    def discard(self, candidate: Candidate) -> None:
+        """Remove the files of a candidate that is given up, for the next one's sake."""
+        shutil.rmtree(self.scratch / "candidates" / candidate.id, ignore_errors=True)
+        candidate.model = None
 
     def evaluate(self, candidate: Candidate) -> None:
         """Run the candidate up to its first miss."""

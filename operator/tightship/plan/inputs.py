@@ -149,6 +149,7 @@ def _conversion_spec(
         "max_class_drop": wanted.gate.max_class_drop,
         "objective": None if wanted.objective is Objective.LATENCY else wanted.objective.value,
         "openvino": None if wanted.techniques.openvino else False,
+        "search": asdict(wanted.search) if wanted.search else None,
     }
     return {
         **{name: value for name, value in later.items() if value is not None},

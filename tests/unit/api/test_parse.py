@@ -20,6 +20,8 @@ from tightship.api.v1alpha1 import (
     ModelFormat,
     OptimizedModelSpec,
     Resources,
+    Search,
+    SearchStrategy,
     Serving,
     ServingPoolSpec,
     Slo,
@@ -68,11 +70,19 @@ def test_a_full_model() -> None:
         max_drop=0.02, worst_value=0.75, max_class_drop=0.1, confidence=0.9
     )
     assert parsed.optimization.techniques.prune_sparsity == 0.7
+    assert parsed.optimization.search == Search(
+        strategy=SearchStrategy.RANDOM, max_trials=12, max_duration=90.0
+    )
     assert parsed.serving.slo == Slo(
         class_name="Batch", latency=LatencyObjective(target=90.0, percentile=95)
     )
     assert parsed.serving.dynamic_batching.max_queue_delay == 0.0025
     assert parsed.serving.response_cache
+
+
+def test_an_empty_search_has_the_defaults_of_the_values() -> None:
+    document = documents.changed(documents.FULL_MODEL, ("optimization", "search"), {})
+    assert parse_model(document).optimization.search == Search()
 
 
 def test_a_full_pool() -> None:

@@ -42,6 +42,8 @@ CASES = {
         *("--train-epochs", "7", "--train-precision", "bf16", "--train-learning-rate", "1e-7"),
         *("--train-batch-size", "9", "--train-threads", "2", "--train-schedule", "one-cycle"),
     ],
+    "search": ["--search", "tpe", "--trials", "7", "--search-seconds", "12.5"],
+    "search by chance": ["--search", "random"],
     "runtime": ["--threads", "4", "--format", "triton", "--max-calibration-samples", "9"],
 }
 

@@ -15,6 +15,8 @@ from tightship.api.v1alpha1 import (
     Metric,
     ModelFormat,
     Optimization,
+    Search,
+    SearchStrategy,
     Techniques,
 )
 from tightship.plan import inputs
@@ -57,6 +59,10 @@ def gated(spec: OptimizedModelSpec, **changes: object) -> OptimizedModelSpec:
     return replace(spec, optimization=replace(spec.optimization, gate=gate))
 
 
+def searched(spec: OptimizedModelSpec, search: Search) -> OptimizedModelSpec:
+    return replace(spec, optimization=replace(spec.optimization, search=search))
+
+
 CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], str]] = {
     "source": (lambda s, p: (model(s, storage_uri="s3://b"), p), "i"),
     "secret": (lambda s, p: (model(s, secret="x"), p), "i"),
@@ -72,6 +78,7 @@ CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], 
     ),
     "greatest drop": (lambda s, p: (gated(s, max_drop=0.02), p), "k"),
     "worst value": (lambda s, p: (gated(s, worst_value=0.0), p), "k"),
+    "search": (lambda s, p: (searched(s, Search()), p), "k"),
     "drop of a class": (lambda s, p: (gated(s, max_class_drop=0.0), p), "k"),
     "confidence": (lambda s, p: (gated(s, confidence=0.9), p), "k"),
     "objective of the class": (
@@ -110,6 +117,18 @@ def test_trust_is_asked_anew_where_a_source_may_run_code() -> None:
     before, after = hashes(spec, pool), hashes(spec, replace(pool, trusted_code=True))
     assert before[0] != after[0]
     assert before[1:] == after[1:]
+
+
+def test_every_setting_of_a_search_counts() -> None:
+    spec, pool = model_spec(), pool_spec()
+    searches = [
+        Search(),
+        Search(strategy=SearchStrategy.GRID),
+        Search(max_trials=21),
+        Search(max_duration=601.0),
+    ]
+    keys = {hashes(searched(spec, search), pool)[1] for search in searches}
+    assert len(keys) == len(searches)
 
 
 def test_metrics_and_classes_are_work_of_their_own() -> None:

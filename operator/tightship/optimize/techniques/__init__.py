@@ -5,7 +5,7 @@ passes, so techniques combine. A new technique is a new module and one entry in 
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -135,6 +135,26 @@ class Recipe:
         return len(self.passes) + (self.engine.backend != ORIGINALS.backend)
 
 
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """One setting of a technique: the values that a search may give it, by a short word for each.
+
+    The word becomes part of the candidate's id.
+    """
+
+    name: str
+    choices: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """All settings of one technique that make sense for a model; `recipe` makes one of them."""
+
+    id: str
+    knobs: tuple[Knob, ...]
+    recipe: Callable[[str, Mapping[str, Any]], Recipe]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ineligible:
     """A candidate that is not built, and why."""
@@ -173,6 +193,10 @@ class Technique(Protocol):
 
     def propose(self, facts: Facts) -> Sequence[Recipe | Ineligible]:
         """Candidates for this model; pure."""
+        ...
+
+    def space(self, facts: Facts) -> Space | None:
+        """What a search may vary; None where no setting is worth it or the model refuses; pure."""
         ...
 
     def apply(

@@ -19,9 +19,11 @@ from tightship.optimize.techniques import (
     Applied,
     Facts,
     Ineligible,
+    Knob,
     Material,
     Pass,
     Recipe,
+    Space,
     quantized,
 )
 from tightship.optimize.techniques.scan import scan
@@ -49,15 +51,40 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
     kept = {ID: 0.0}
     if facts.contract.operators["MatMul"] >= _MIXED_MIN:
         kept[f"{ID}-mixed"] = _KEPT_SHARE
-    return [
-        Recipe(id=name, technique=QUANTIZE, passes=(step(facts, share),), slow=_SLOW)
-        for name, share in kept.items()
-    ]
+    return [recipe(name, facts, share) for name, share in kept.items()]
 
 
-def step(facts: Facts, kept_share: float = 0.0) -> Pass:
+def space(facts: Facts) -> Space | None:
+    """How many products stay in fp32; scales for each channel or one for all."""
+    if refusal(facts):
+        return None
+    mixed = facts.contract.operators["MatMul"] >= _MIXED_MIN
+    shares = (0.0, 0.05, _KEPT_SHARE, 0.2, 0.4) if mixed else (0.0,)
+    knobs = (
+        Knob("kept", {f"kept{share:g}": share for share in shares}),
+        Knob("scales", {"channel": True, "tensor": False}),
+    )
+    return Space(
+        ID,
+        knobs,
+        lambda name, values: recipe(name, facts, values["kept"], per_channel=values["scales"]),
+    )
+
+
+def recipe(name: str, facts: Facts, kept_share: float = 0.0, *, per_channel: bool = True) -> Recipe:
+    """The candidate that keeps that share of the products in fp32."""
+    passes = (step(facts, kept_share, per_channel=per_channel),)
+    return Recipe(id=name, technique=QUANTIZE, passes=passes, slow=_SLOW)
+
+
+def step(facts: Facts, kept_share: float = 0.0, *, per_channel: bool = True) -> Pass:
     """The pass for this processor: without VNNI, 7-bit weights keep 16-bit sums in range."""
-    return Pass(NAME, {"kept_share": kept_share, "reduce_range": not facts.vnni})
+    params = {
+        "kept_share": kept_share,
+        "per_channel": per_channel,
+        "reduce_range": not facts.vnni,
+    }
+    return Pass(NAME, params)
 
 
 def apply(source: Path, target: Path, params: Mapping[str, Any], material: Material) -> Applied:
@@ -70,7 +97,7 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
         op_types_to_quantize=["MatMul"],
         nodes_to_exclude=kept,
         weight_type=QuantType.QInt8,
-        per_channel=graph.opset(model) >= quantized.PER_CHANNEL_OPSET,
+        per_channel=params["per_channel"] and graph.opset(model) >= quantized.PER_CHANNEL_OPSET,
         reduce_range=bool(params["reduce_range"]),
     )
     notes = (f"kept in fp32 for their inputs' outliers: {', '.join(kept)}",) if kept else ()

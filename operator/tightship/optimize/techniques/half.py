@@ -76,6 +76,11 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
     return [Recipe(id=ID, technique=HALF_PRECISION, passes=(Pass(NAME),), slow=_SLOW)]
 
 
+def space(facts: Facts) -> None:
+    """Nothing: the range scan decides what stays in fp32."""
+    del facts
+
+
 def apply(source: Path, target: Path, params: Mapping[str, Any], material: Material) -> Applied:
     """Write the mixed-precision model, and beside it the simulation."""
     del params

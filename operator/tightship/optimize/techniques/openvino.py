@@ -21,9 +21,11 @@ from tightship.optimize.techniques import (
     Applied,
     Facts,
     Ineligible,
+    Knob,
     Material,
     Pass,
     Recipe,
+    Space,
     Spoilt,
     static_int8,
 )
@@ -55,6 +57,26 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
         ),
         _judged(replace(other, unless=(int8,), repairs=repaired), _no_int8(facts)),
     ]
+
+
+def space(facts: Facts) -> Space | None:
+    """Weights as they are or int8 by either of the quantizer's schemes; floats in f32 or bf16."""
+    if _refusal(facts):
+        return None
+    schemes = (
+        {} if _no_int8(facts) else {f"int8{scheme}": scheme for scheme in (DEFAULT, TRANSFORMER)}
+    )
+    floats = {"f32": "f32", **({} if _no_bf16(facts) else {"bf16": "bf16"})}
+    knobs = (Knob("weights", {"asis": None, **schemes}), Knob("floats", floats))
+    return Space(ID, knobs, _of)
+
+
+def _of(name: str, values: Mapping[str, Any]) -> Recipe:
+    scheme, half = values["weights"], values["floats"] == "bf16"
+    engine = Engine(backend=OPENVINO, precision="bf16") if half else Engine(backend=OPENVINO)
+    if scheme is None:
+        return _recipe(name, HALF_PRECISION if half else RUNTIME, engine)
+    return _recipe(name, QUANTIZE, engine, (Pass(NAME, {"scheme": scheme}),))
 
 
 def _recipe(name: str, kind: str, engine: Engine, steps: tuple[Pass, ...] = ()) -> Recipe:

@@ -48,6 +48,11 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
     return [*found, Ineligible(id=f"{name}+{static_int8.ID}", technique=technique, reason=why)]
 
 
+def space(facts: Facts) -> None:
+    """Nothing: no share of zeros brings speed, and the resource names the share."""
+    del facts
+
+
 def apply(source: Path, target: Path, params: Mapping[str, Any], material: Material) -> Applied:
     """Write the model with the given share of each weight matrix set to zero."""
     del material

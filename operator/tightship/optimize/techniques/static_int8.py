@@ -21,9 +21,11 @@ from tightship.optimize.techniques import (
     Applied,
     Facts,
     Ineligible,
+    Knob,
     Material,
     Pass,
     Recipe,
+    Space,
     Spoilt,
     quantized,
 )
@@ -106,6 +108,37 @@ def _wide(facts: Facts) -> Recipe | Ineligible:
     if reason := unfit(changes, facts):
         return Ineligible(id=WIDE, technique=QUANTIZE, reason=reason)
     return replace(recipe(WIDE, facts, **changes), after=ID)
+
+
+def space(facts: Facts) -> Space | None:
+    """Calibration, operators, what stays in fp32, scales for each channel or one for all."""
+    if refusal(facts):
+        return None
+
+    def yes(group: str) -> dict[str, list[str]]:
+        fits = unfit({"excluded": [group]}, facts) is None
+        return {f"{group}8": [], **({f"{group}32": [group]} if fits else {})}
+
+    wide = unfit({"operators": ALL}, facts) is None
+    knobs = (
+        Knob("calibration", {"minmax": MIN_MAX, "percentile": OF_PERCENTILE}),
+        Knob("operators", {"matrix": MATRIX, **({"all": ALL} if wide else {})}),
+        *(Knob(group, yes(group)) for group in (DEPTHWISE, FIRST, LAST)),
+        Knob("scales", {"channel": True, "tensor": False}),
+    )
+    return Space(ID, knobs, lambda name, values: _of(name, facts, values))
+
+
+def _of(name: str, facts: Facts, values: Mapping[str, Any]) -> Recipe:
+    kept = [group for knob in (DEPTHWISE, FIRST, LAST) for group in values[knob]]
+    return recipe(
+        name,
+        facts,
+        calibration=values["calibration"],
+        operators=values["operators"],
+        excluded=kept,
+        per_channel=values["scales"],
+    )
 
 
 def unfit(params: Mapping[str, Any], facts: Facts) -> str | None:

@@ -36,6 +36,11 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
     return [found for proposal in facts.trained for found in _proposed(proposal, facts)]
 
 
+def space(facts: Facts) -> None:
+    """Nothing: each setting would be trained for minutes, and the trainer's owner names them."""
+    del facts
+
+
 def _proposed(proposal: Mapping[str, Any], facts: Facts) -> list[Recipe | Ineligible]:
     name, kind = str(proposal["id"]), str(proposal[_TECHNIQUE])
     technique = _KINDS.get(kind, ARCHITECTURE)

@@ -16,9 +16,11 @@ from tightship.optimize.techniques import (
     Applied,
     Facts,
     Ineligible,
+    Knob,
     Material,
     Pass,
     Recipe,
+    Space,
     quantized,
 )
 
@@ -51,6 +53,19 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
         return [Ineligible(id=f"{ID}{BITS[0]}", technique=QUANTIZE, reason=reason)]
     eight, four = (recipe(f"{ID}{bits}", bits, BLOCKS[bits]) for bits in BITS)
     return [eight, replace(four, after=eight.id)]
+
+
+def space(facts: Facts) -> Space | None:
+    """Bits for each weight and weights for each scale."""
+    if refusal(facts):
+        return None
+    knobs = (
+        Knob("bits", {f"int{bits}": bits for bits in BITS}),
+        Knob("block", {f"block{block}": block for block in (32, 64, 128)}),
+    )
+    return Space(
+        "weight-only", knobs, lambda name, values: recipe(name, values["bits"], values["block"])
+    )
 
 
 def recipe(name: str, bits: int, block: int) -> Recipe:
