@@ -18,8 +18,8 @@ class Point:
 
     @property
     def id(self) -> str:
-        """The candidate's id."""
-        return "-".join((self.space, *self.words))
+        """The candidate's id; by its dots none of the curated list has it."""
+        return ".".join((self.space, *self.words))
 
 
 def spaces(facts: Facts) -> list[Space]:

@@ -61,7 +61,7 @@ def space(facts: Facts) -> Space | None:
     mixed = facts.contract.operators["MatMul"] >= _MIXED_MIN
     shares = (0.0, 0.05, _KEPT_SHARE, 0.2, 0.4) if mixed else (0.0,)
     knobs = (
-        Knob("kept", {f"kept{share:g}": share for share in shares}),
+        Knob("kept", {f"kept{share:.0%}".rstrip("%"): share for share in shares}),
         Knob("scales", {"channel": True, "tensor": False}),
     )
     return Space(

@@ -73,11 +73,19 @@ def test_the_curated_quantizations_are_points(name: str) -> None:
     assert {space.identity(recipe) for recipe in quantizing} <= known
 
 
+@pytest.mark.parametrize("name", SIZES)
+def test_no_point_is_called_as_a_candidate_of_the_curated_list(name: str) -> None:
+    """Candidates have folders of their names."""
+    given, _ = SIZES[name]
+    points = {point.id for point in space.points(space.spaces(given))}
+    assert not points & {proposal.id for proposal in techniques.propose(given)}
+
+
 def test_a_point_keeps_in_fp32_what_its_words_say() -> None:
     found = space.spaces(FACTS)
     words = ("percentile", "all", "depthwise32", "first8", "last32", "tensor")
     made = space.recipe(found, space.Point("static-int8", words))
-    assert made.id == "static-int8-percentile-all-depthwise32-first8-last32-tensor"
+    assert made.id == "static-int8.percentile.all.depthwise32.first8.last32.tensor"
     assert made.passes[0].params == {
         "calibration": "Percentile",
         "operators": "all",
