@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
+from tightship.api.v1alpha1 import Objective
 from tightship.optimize import intake as taking
 from tightship.optimize import machine, proof, serving, training, worth
 from tightship.optimize.budget import Budget
@@ -153,7 +154,8 @@ def _candidates(
     _build(conversion, workshop, budget, progress)
     if request.search is not None:
         with conversion.stage("search", progress):
-            _search(conversion, workshop, Search(request.search, space.spaces(facts)), progress)
+            search = Search(request.search, space.spaces(facts), Objective(request.objective))
+            _search(conversion, workshop, search, progress)
     with conversion.stage("time", progress):
         conversion.timings = workshop.time(conversion.candidates)
     timings = conversion.timings

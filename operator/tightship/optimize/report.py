@@ -144,11 +144,10 @@ def _selection(conversion: Conversion) -> dict[str, Any]:
 
 
 def _pareto(conversion: Conversion) -> list[str]:
-    """Who is not beaten in speed, loss and size at once, the original among them."""
-    size = conversion.original.stat().st_size
-    original = Standing(id=ORIGINAL, speedup=1.0, loss=0.0, bytes=size)
+    """Who is not beaten in everything at once, the original among them."""
     standings = (front.standing(candidate) for candidate in conversion.candidates)
-    return front.pareto([original, *(one for one in standings if one is not None)])
+    known = (one for one in standings if one is not None)
+    return front.pareto([Standing(id=ORIGINAL), *known])
 
 
 def _triton(conversion: Conversion) -> dict[str, Any] | None:

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tightship.api.job import SearchRequest
-from tightship.api.v1alpha1 import SearchStrategy
+from tightship.api.v1alpha1 import Objective, SearchStrategy
 from tightship.optimize.candidate import Candidate, Status
-from tightship.optimize.search import front, space
+from tightship.optimize.search import space
 from tightship.optimize.search.space import Point
 from tightship.optimize.search.strategies import SEED, Outcome, strategy
 from tightship.optimize.techniques import Recipe, Space
@@ -19,6 +19,9 @@ STAGES = (
     Status.GATE_FAILED,
 )
 """What may stop a candidate on its way, in the order of the stages."""
+
+FINALISTS = 6
+"""Trials that keep their files and are timed."""
 
 _NOT_TRIED = (Status.INELIGIBLE,)
 _WORST = 1e9  # value of what has none
@@ -45,24 +48,41 @@ Try = Callable[[Candidate, Recipe], None]
 Discard = Callable[[Candidate], None]
 
 
-def outcome(candidate: Candidate) -> Outcome:
+def outcome(candidate: Candidate, objective: Objective = Objective.LATENCY) -> Outcome:
     """What a strategy learns of a candidate."""
-    relative = 1 / candidate.look if candidate.look else _WORST
     if candidate.alive:
-        return Outcome(relative)
+        return Outcome(_cost(candidate, objective))
     gate = candidate.verdicts.get("gate") or {}
     if candidate.status is Status.GATE_FAILED:
         return Outcome(gate.get("upper", _WORST), STAGES.index(candidate.status))
     if candidate.status in STAGES:
-        return Outcome(relative, STAGES.index(candidate.status))
+        return Outcome(_cost(candidate, objective), STAGES.index(candidate.status))
     return Outcome(_WORST, -1)
+
+
+def _cost(candidate: Candidate, objective: Objective) -> float:
+    """What is to be small: bytes for the objective memory, else the time of the quick look.
+
+    Throughput and cost are not measured before the search has ended; the time stands for them.
+    """
+    if objective is Objective.MEMORY:
+        return float(candidate.bytes or _WORST)
+    return 1 / candidate.look if candidate.look else _WORST
+
+
+def surplus(trials: Sequence[Candidate], objective: Objective) -> list[Candidate]:
+    """The dearest of the trials that are alive and have their files, beyond FINALISTS."""
+    alive = [trial for trial in trials if trial.alive and trial.model is not None]
+    return sorted(alive, key=lambda trial: (_cost(trial, objective), trial.id))[FINALISTS:]
 
 
 class Search:
     """One search over the space of a model, after the candidates of the curated list."""
 
-    def __init__(self, request: SearchRequest, spaces: Sequence[Space]) -> None:
-        self._request, self._spaces = request, spaces
+    def __init__(
+        self, request: SearchRequest, spaces: Sequence[Space], objective: Objective
+    ) -> None:
+        self._request, self._objective = request, objective
         self._recipes = {point: space.recipe(spaces, point) for point in space.points(spaces)}
         self._strategy = strategy(SearchStrategy(request.strategy), spaces)
         self.trials: list[Candidate] = []
@@ -76,7 +96,7 @@ class Search:
                 continue
             point = points.get(space.identity(candidate.recipe))
             if point is not None:
-                self._strategy.tell(point, outcome(candidate))
+                self._strategy.tell(point, outcome(candidate, self._objective))
                 known += 1
         return known
 
@@ -111,12 +131,10 @@ class Search:
         trial = Candidate(recipe.id, recipe.technique, recipe=recipe)
         self.trials.append(trial)
         attempt(trial, recipe)
-        self._strategy.tell(point, outcome(trial))
+        self._strategy.tell(point, outcome(trial, self._objective))
         if not trial.alive:
             discard(trial)
-        for slower in front.surplus(self.trials):
-            discard(slower)
-            slower.reason = (
-                f"x{slower.look or 0:.2f} of the original's speed in a quick look, and "
-                f"{front.FINALISTS} others of the search were faster there"
-            )
+        for other in surplus(self.trials, self._objective):
+            discard(other)
+            better = "smaller" if self._objective is Objective.MEMORY else "faster in a quick look"
+            other.reason = f"{FINALISTS} others of the search were {better}, and went on instead"

@@ -1,46 +1,49 @@
-"""Who is on the Pareto front of speed, loss and size, and who may go on to be timed. Pure."""
+"""Who is on the Pareto front of loss, latency, throughput and memory. Pure."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 
 from tightship.optimize.candidate import Candidate
-
-FINALISTS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What is compared: more speed-up, less loss and fewer bytes are better."""
+    """What is compared: ratios original / candidate, and less loss of the metric is better."""
 
     id: str
-    speedup: float
-    loss: float
-    bytes: int
+    latency: float = 1.0
+    throughput: float = 1.0
+    memory: float = 1.0
+    loss: float = 0.0
 
     def beats(self, other: "Standing") -> bool:
         """Whether it is as good in everything and better in something."""
-        mine = (-self.speedup, self.loss, self.bytes)
-        theirs = (-other.speedup, other.loss, other.bytes)
-        return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
+        mine, theirs = self.merits, other.merits
+        return mine != theirs and all(a >= b for a, b in zip(mine, theirs, strict=True))
+
+    @property
+    def merits(self) -> tuple[float, ...]:
+        """All that counts, greater is better."""
+        *ratios, loss = astuple(self)[1:]
+        return (*ratios, -loss)
 
 
 def standing(candidate: Candidate) -> Standing | None:
-    """Of a candidate inside the gate whose speed is known; None for others."""
-    speedup = candidate.timed.speedup if candidate.timed else candidate.look
-    if not candidate.inside or speedup is None:
+    """Of a candidate inside the gate that was timed; None for others."""
+    timed = candidate.timed
+    if timed is None or not candidate.inside:
         return None
-    loss = candidate.verdicts["gate"]["drop"]
-    return Standing(id=candidate.id, speedup=speedup, loss=loss, bytes=candidate.bytes)
+    return Standing(
+        id=candidate.id,
+        latency=timed.speedup,
+        throughput=timed.batched_speedup,
+        memory=timed.memory_ratio,
+        loss=candidate.verdicts["gate"]["drop"],
+    )
 
 
 def pareto(standings: Iterable[Standing]) -> list[str]:
     """Ids of those that none beats, fastest first."""
     known = list(standings)
     best = [one for one in known if not any(other.beats(one) for other in known)]
-    return [one.id for one in sorted(best, key=lambda one: (-one.speedup, one.id))]
-
-
-def surplus(trials: Sequence[Candidate], most: int = FINALISTS) -> list[Candidate]:
-    """The slowest of the trials that are alive and have their files, beyond the `most` fastest."""
-    alive = [trial for trial in trials if trial.alive and trial.model is not None]
-    return sorted(alive, key=lambda trial: (-(trial.look or 0.0), trial.id))[most:]
+    return [one.id for one in sorted(best, key=lambda one: (-one.latency, one.id))]

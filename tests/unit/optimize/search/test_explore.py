@@ -5,11 +5,11 @@ from tests.unit.optimize.search import world
 from tests.unit.optimize.search.world import FACTS
 
 from tightship.api.job import SearchRequest
+from tightship.api.v1alpha1 import Objective
 from tightship.optimize import techniques
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.search import space
-from tightship.optimize.search.explore import Found, Search, outcome
-from tightship.optimize.search.front import FINALISTS
+from tightship.optimize.search.explore import FINALISTS, Found, Search, outcome
 from tightship.optimize.search.strategies import Outcome
 from tightship.optimize.techniques import Recipe
 
@@ -28,16 +28,21 @@ class Bench:
         if "tensor" in trial.id:
             world.failed(trial, Status.ERROR)
         else:
-            world.passed(trial, 1.0 + len(trial.id) / 100)
+            world.passed(trial, 1.0 + len(trial.id) / 100, size=len(trial.id))
 
     def discard(self, trial: Candidate) -> None:
         trial.model = None
         self.discarded.append(trial.id)
 
 
-def search(strategy: str = "Grid", trials: int = 1000, seconds: float = 1e6) -> Search:
+def search(
+    strategy: str = "Grid",
+    trials: int = 1000,
+    seconds: float = 1e6,
+    objective: Objective = Objective.LATENCY,
+) -> Search:
     request = SearchRequest(strategy=strategy, max_trials=trials, max_seconds=seconds)
-    return Search(request, SPACES)
+    return Search(request, SPACES, objective)
 
 
 def run(made: Search, known: list[Candidate] | None = None) -> tuple[Found, Bench]:
@@ -70,7 +75,7 @@ def test_as_many_trials_as_points_end_with_the_trials() -> None:
 
 def test_a_model_without_a_space() -> None:
     request = SearchRequest(strategy="TPE", max_trials=5, max_seconds=60.0)
-    found, _ = run(Search(request, []))
+    found, _ = run(Search(request, [], Objective.LATENCY))
     assert (found.points, found.trials, found.ended) == (0, 0, "points")
 
 
@@ -101,6 +106,16 @@ def test_only_the_fastest_keep_their_files() -> None:
     assert set(bench.discarded) == {trial.id for trial in made.trials if trial.model is None}
 
 
+def test_for_memory_the_smallest_keep_their_files() -> None:
+    made = search(objective=Objective.MEMORY)
+    _, _ = run(made)
+    alive = [trial for trial in made.trials if trial.alive]
+    kept = [trial for trial in alive if trial.model is not None]
+    assert len(kept) == FINALISTS
+    assert max(t.bytes for t in kept) <= min(t.bytes for t in alive if not t.model)
+    assert "smaller" in next(t.reason for t in alive if not t.model)
+
+
 FATES = {
     "passed": (Status.PASSED, Outcome(0.5)),
     "no finite values": (Status.SMOKE_FAILED, Outcome(0.5, 0)),
@@ -120,3 +135,10 @@ def test_what_a_strategy_learns(name: str) -> None:
     else:
         world.failed(found, status, look=2.0, upper=0.03)
     assert outcome(found) == learned
+
+
+@pytest.mark.parametrize("objective", Objective)
+def test_what_is_to_be_small(objective: Objective) -> None:
+    found = world.candidate("a")
+    world.passed(found, 2.0, size=7)
+    assert outcome(found, objective).value == (7 if objective is Objective.MEMORY else 0.5)
