@@ -60,6 +60,7 @@ def built(folder: Path, name: str) -> tuple[Executable, dict[str, Any]]:
         "contract": CONTRACT.to_json(),
         "samples": str(folder / "samples"),
         "batch": Budget().evaluation_batch,
+        "trainer": None,
     }
     limits = Limits(seconds=120, memory=6 * 2**30)
     return model, sandbox.run("tightship.optimize.build:task", payload, folder / "scratch", limits)
@@ -120,6 +121,7 @@ def test_a_model_that_openvino_does_not_know_is_told_in_one_line(tmp_path: Path)
         "contract": CONTRACT.to_json(),
         "samples": str(tmp_path / "samples"),
         "batch": 1,
+        "trainer": None,
     }
     SAMPLES.save(tmp_path / "samples")
     limits = Limits(seconds=120, memory=6 * 2**30)
