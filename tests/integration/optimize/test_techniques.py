@@ -75,6 +75,7 @@ def run(
         "contract": CONTRACT.to_json(),
         "samples": str(folder / "samples"),
         "batch": Budget().evaluation_batch,
+        "trainer": None,
     }
     applied = sandbox.run("tightship.optimize.build:task", payload, folder / "scratch", LIMITS)
     return folder / "result.onnx", applied
@@ -158,6 +159,7 @@ def test_weight_only_packs_a_real_transformer(bits: int, share: float, tmp_path:
         "contract": CONTRACT.to_json(),
         "samples": str(tmp_path / "samples"),
         "batch": 8,
+        "trainer": None,
     }
 
     sandbox.run("tightship.optimize.build:task", payload, tmp_path / "scratch", LIMITS)
@@ -230,6 +232,7 @@ def test_constants_become_weights_and_old_opsets_are_lifted(tmp_path: Path) -> N
         "samples": str(tmp_path / "samples"),
         "contract": CONTRACT.to_json(),
         "batch": 8,
+        "trainer": None,
     }
 
     sandbox.run("tightship.optimize.normalise:task", payload, tmp_path / "scratch", LIMITS)
