@@ -8,11 +8,13 @@ and one for A against A'; a speed-up counts only when its median is above the no
 
 import json
 import os
+import select
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -73,6 +75,7 @@ class Timings:
     clock: str  # "cpu" | "wall"
     rounds: int
     candidates: Mapping[str, Timed]
+    lost: Mapping[str, str]  # those whose processes ended, and how
 
     def to_json(self) -> dict[str, Any]:
         """JSON value."""
@@ -94,6 +97,14 @@ class Timing:
         """Sizes that are timed: a single sample, and the batch that throughput is taken at."""
         most = min(self.contract.max_batch, self.budget.throughput_batch)
         return (1, most) if most > 1 else (1,)
+
+
+class _LostError(Exception):
+    """The process of one of the models ended."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name)
+        self.name, self.reason = name, reason
 
 
 class _Runner:
@@ -126,16 +137,23 @@ class _Runner:
             batch: {"cpu": [], "wall": []} for batch in timing.batches
         }
         self.memory = 0
+        self._patience = timing.budget.stage_seconds
 
     def _say(self, message: Mapping[str, Any]) -> None:
+        """One line; whether it was heard shows in the answer."""
         if self._child.stdin is not None:
-            self._child.stdin.write(json.dumps(message) + "\n")
-            self._child.stdin.flush()
+            with suppress(BrokenPipeError):
+                self._child.stdin.write(json.dumps(message) + "\n")
+                self._child.stdin.flush()
 
     def _hear(self) -> dict[str, Any]:
-        line = self._child.stdout.readline() if self._child.stdout is not None else ""
+        stream = self._child.stdout
+        if stream is not None and not select.select([stream], [], [], self._patience)[0]:
+            self._child.kill()
+            raise ChildProcessError(f"it took longer than {self._patience:g} s")
+        line = stream.readline() if stream is not None else ""
         if not line:
-            raise ChildProcessError(f"a timing process ended with {self._child.wait()}")
+            raise ChildProcessError(f"its process ended with {self._child.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -159,16 +177,22 @@ class _Runner:
 
 
 def measure(timing: Timing, original: Path, candidates: Mapping[str, Executable]) -> Timings:
-    """Time candidates against the original.
+    """Time candidates against the original; one whose process ends is lost, the others go on.
 
     Raises:
-        ChildProcessError: a process ended while it was timed.
+        ChildProcessError: the original's process ended.
     """
     timing.scratch.mkdir(parents=True, exist_ok=True)
     clock = "cpu" if timing.threads == 1 else "wall"
     rounds: list[dict[str, _Runner]] = []
+    alive, lost = dict(candidates), dict[str, str]()
     while not _enough(timing.budget, rounds, clock):
-        rounds.append(_round(timing, original, candidates))
+        try:
+            rounds.append(_round(timing, original, alive))
+        except _LostError as end:
+            if alive.pop(end.name, None) is None:
+                raise ChildProcessError(f"the original cannot be timed: {end.reason}") from end
+            lost[end.name] = end.reason
     batch = timing.batches[-1]
     originals = [r[name] for r in rounds for name in ("A", "A'")]
     memory = _memory(originals)
@@ -180,7 +204,8 @@ def measure(timing: Timing, original: Path, candidates: Mapping[str, Executable]
         noise=selection.noise_floor(_pairs(rounds, clock)),
         clock=clock,
         rounds=len(rounds),
-        candidates={name: _timed(rounds, name, clock, batch, memory) for name in candidates},
+        candidates={name: _timed(rounds, name, clock, batch, memory) for name in alive},
+        lost=lost,
     )
 
 
@@ -236,6 +261,7 @@ def merged(parts: Sequence[Timings]) -> Timings:
         parts[0],
         noise=max(part.noise for part in parts),
         candidates={name: timed for part in parts for name, timed in part.candidates.items()},
+        lost={name: reason for part in parts for name, reason in part.lost.items()},
     )
 
 
@@ -255,12 +281,19 @@ def _round(
         for name, model in {"A": a, **candidates, "A'": a}.items():
             runners[name] = _Runner(timing, model)
             stack.callback(runners[name].close)
-        for runner in runners.values():
-            runner.ready()
+        for name, runner in runners.items():
+            _asked(name, runner.ready)
         for _ in range(timing.budget.timing_bursts):
-            for runner in runners.values():
-                runner.burst(timing.budget.timing_burst_seconds)
+            for name, runner in runners.items():
+                _asked(name, partial(runner.burst, timing.budget.timing_burst_seconds))
         return runners
+
+
+def _asked(name: str, call: Callable[[], None]) -> None:
+    try:
+        call()
+    except ChildProcessError as error:
+        raise _LostError(name, str(error)) from error
 
 
 def _median(runner: _Runner, clock: str, batch: int) -> float:

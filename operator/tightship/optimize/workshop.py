@@ -277,6 +277,8 @@ class Workshop:
         together = timing.merged(parts)
         for candidate in candidates:
             candidate.timed = together.candidates.get(candidate.id)
+            if reason := together.lost.get(candidate.id):
+                candidate.refuse(Status.ERROR, f"it could not be timed: {reason}")
         return together
 
     def rank(self, candidates: Sequence[Candidate], noise: float, batch: int) -> Ranking:
