@@ -24,7 +24,8 @@ FINALISTS = 6
 """Trials that keep their files and are timed."""
 
 _NOT_TRIED = (Status.INELIGIBLE,)
-_WORST = 1e9  # value of what has none
+WORST = 1e9
+"""The value of what has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +55,10 @@ def outcome(candidate: Candidate, objective: Objective = Objective.LATENCY) -> O
         return Outcome(_cost(candidate, objective))
     gate = candidate.verdicts.get("gate") or {}
     if candidate.status is Status.GATE_FAILED:
-        return Outcome(gate.get("upper", _WORST), STAGES.index(candidate.status))
+        return Outcome(gate.get("upper", WORST), STAGES.index(candidate.status))
     if candidate.status in STAGES:
         return Outcome(_cost(candidate, objective), STAGES.index(candidate.status))
-    return Outcome(_WORST, -1)
+    return Outcome(WORST, -1)
 
 
 def _cost(candidate: Candidate, objective: Objective) -> float:
@@ -66,8 +67,8 @@ def _cost(candidate: Candidate, objective: Objective) -> float:
     Throughput and cost are not measured before the search has ended; the time stands for them.
     """
     if objective is Objective.MEMORY:
-        return float(candidate.bytes or _WORST)
-    return 1 / candidate.look if candidate.look else _WORST
+        return float(candidate.bytes or WORST)
+    return 1 / candidate.look if candidate.look else WORST
 
 
 def surplus(trials: Sequence[Candidate], objective: Objective) -> list[Candidate]:
