@@ -3,11 +3,16 @@
 import json
 from pathlib import Path
 
+import jsonschema  # type: ignore[import-untyped]
+import numpy as np
 import pytest
 from tests.corpus.models import build, data
+from tests.support.cache import REPOSITORY
 from tests.support.triton import Triton
 
 from tightship.optimize import cli
+
+SCHEMA = REPOSITORY / "docs" / "reference" / "report.schema.json"
 
 
 @pytest.fixture
@@ -35,6 +40,29 @@ def test_without_triton_the_report_says_so(
     assert any("not proven in Triton" in warning for warning in report["warnings"])
     assert (output / "model" / "1" / "model.onnx").exists()
     assert not (output / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(("strategy", "word"), [("grid", "Grid"), ("tpe", "TPE")])
+def test_a_search_goes_on_from_the_curated_list(
+    strategy: str, word: str, model: Path, tmp_path: Path
+) -> None:
+    rows = np.random.default_rng(3).standard_normal((400, 8)).astype(np.float32)
+    (tmp_path / "calibration.npz").write_bytes(data.npz(x=rows))
+    files = ["--calibration", str(tmp_path / "calibration.npz"), "--output", str(tmp_path / "out")]
+    families = ["--no-openvino", "--no-prune", "--no-half-precision", "--max-drop", "0.2"]
+    search = ["--search", strategy, "--trials", "3"]
+
+    assert cli.main([str(model), *files, *families, *search]) == 0
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    trials = [c for c in report["candidates"] if "." in c["id"]]
+    found = report["search"]
+    assert (found["strategy"], found["trials"], found["ended"]) == (word, 3, "trials")
+    assert len({json.dumps(c["passes"]) for c in trials}) == len(trials) == 3
+    assert all(c["reason"] or c["status"] == "chosen" for c in trials)
+    assert report["selection"]["paretoIds"]
+    assert " ".join(search) in " ".join(report["reproduce"]["command"])
 
 
 def test_with_triton_a_whole_artifact_is_written(
