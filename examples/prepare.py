@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from examples.models import MODELS
+from examples.models import MODELS, make
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"there is no example {unknown[0]!r}; there are {', '.join(MODELS)}")
     for name in options.names or MODELS:
-        example = MODELS[name]()
+        example = make(name)
         example.write(options.folder / name)
         samples = len(example.evaluation["labels"])
         size = len(example.model) / 1e6
