@@ -4,9 +4,11 @@ import argparse
 import json
 import logging
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +26,7 @@ from tightship.storage import StorageError
 
 _REASON_WIDTH = 100
 _LOCAL = "local"
+_CANCELLED = 130  # what shells show for a command that Ctrl-C ended
 
 
 def parser() -> argparse.ArgumentParser:
@@ -87,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `tightship optimize`; 0 when an artifact was written, 1 when the model was refused."""
+    """Run `tightship optimize`; 0 when an artifact was written, 1 when refused, 130 when ended."""
     made = parser()
     options = made.parse_args(argv)
     if bool(options.triton) != bool(options.models):
@@ -99,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         made.error(str(error))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
+    with _ended_alike(), tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
         try:
             found = _converted(options, Folders(Path(root), options.models))
             artifact.write(found, options.output)
@@ -107,11 +110,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             failure = refusal.to_failure()
             sys.stderr.write(f"{failure.reason}: {failure.message}\n")
             return 1
+        except KeyboardInterrupt:
+            shutil.rmtree(options.output, ignore_errors=True)
+            sys.stderr.write(f"Cancelled: there is nothing in {options.output}.\n")
+            return _CANCELLED
         except FileNotFoundError as error:
             sys.stderr.write(f"{error.filename} does not exist. Check the path.\n")
             return 1
         sys.stdout.write(_shown(found, as_json=options.json))
     return 0
+
+
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does: with its children, and with its files removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:

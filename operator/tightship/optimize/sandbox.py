@@ -6,6 +6,7 @@ writes its result as JSON. A confined child, for code that is not ours, is held 
 see `confine`.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -30,6 +31,8 @@ RESULT = "result.json"
 LOG = "log.txt"
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "VIRTUAL_ENV")
 _LOG_TAIL = 2000
+_PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+_libc = ctypes.CDLL(None)
 _LIBRARIES = 8 * GIB
 _DISK_WORDS = ("No space left on device", "File too large")
 _MEMORY_WORDS = ("MemoryError", "bad_alloc", "Cannot allocate memory", "Failed to allocate memory")
@@ -95,7 +98,11 @@ def command(task: str, *, confined: bool = False) -> list[str]:
 
 
 def restrict(limits: Limits) -> None:
-    """Apply limits to the calling process; runs in the child before the interpreter starts."""
+    """Apply limits to the calling process; runs in the child before the interpreter starts.
+
+    It also ends with the process that started it, however that ends.
+    """
+    _libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -161,8 +168,15 @@ def _feed(child: subprocess.Popen[bytes], payload: Mapping[str, Any], seconds: f
     try:
         child.communicate(json.dumps(payload).encode(), timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        _end(child)
+    except BaseException:  # whoever is interrupted leaves nothing behind that goes on computing
+        _end(child)
+        raise
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _result(code: int, scratch: Path, limits: Limits, seconds: float) -> dict[str, Any]:

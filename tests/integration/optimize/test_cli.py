@@ -1,6 +1,12 @@
 """`tightship optimize` on a laptop: without a Triton, and with one."""
 
 import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -86,6 +92,55 @@ def test_with_triton_a_whole_artifact_is_written(
         "report.html",
         "report.json",
     }
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_who_cancels_is_left_with_nothing(
+    ending: signal.Signals, model: Path, tmp_path: Path
+) -> None:
+    calibration, scratch = tmp_path / "calibration.npz", tmp_path / "scratch"
+    calibration.write_bytes(data.npz(x=data.INPUT))
+    scratch.mkdir()
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "tightship", "optimize", str(model)]
+    work = subprocess.Popen(
+        [*command, "--calibration", str(calibration), "--output", str(output)],
+        env={**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": str(REPOSITORY / "operator")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert work.stderr is not None
+    with work, work.stderr as shown:
+        while "baseline" not in shown.readline():
+            assert work.poll() is None
+        work.send_signal(ending)
+        said = shown.read()
+    assert work.returncode == 130
+    assert said.splitlines()[-1] == f"Cancelled: there is nothing in {output}."
+    assert not output.exists()
+    assert not list(scratch.iterdir())
+    assert all(ends(process) for process in working_below(scratch))
+
+
+def ends(process: int) -> bool:
+    """Whether a process is gone, or goes within seconds."""
+    try:
+        handle = os.pidfd_open(process)
+    except ProcessLookupError:
+        return True
+    ended, _, _ = select.select([handle], [], [], 10)
+    os.close(handle)
+    return bool(ended)
+
+
+def working_below(folder: Path) -> list[int]:
+    """Processes whose working directory is in a folder, removed or not."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+    return found
 
 
 def test_a_refusal_is_one_line(
