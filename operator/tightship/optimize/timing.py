@@ -7,7 +7,6 @@ and one for A against A'; a speed-up counts only when its median is above the no
 """
 
 import json
-import os
 import select
 import subprocess
 import sys
@@ -19,17 +18,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from tightship.optimize import engine, evaluate, runtime, selection
+from tightship.optimize import selection
 from tightship.optimize.budget import Budget, memory_limit
 from tightship.optimize.contract import Contract
-from tightship.optimize.data import Arrays, Dataset
 from tightship.optimize.engine import Executable
-from tightship.optimize.runtime import Outputs
 from tightship.optimize.sandbox import Limits, environment, restrict
 
-_MODULE = "tightship.optimize.timing"
+_CHILD = "tightship.optimize.timing_child"
 _LEAST_MEMORY = 1 << 20  # bytes; less than that is not told from nothing
 
 
@@ -114,7 +109,7 @@ class _Runner:
         size = model.bytes
         limits = Limits.for_model(size, timing.budget.stage_seconds)
         self._child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            [sys.executable, "-P", "-m", _MODULE],
+            [sys.executable, "-P", "-m", _CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -310,43 +305,3 @@ def _latency(runners: Sequence[_Runner], clock: str, batch: int) -> Latency:
         calls=len(walls),
         spread=(min(medians), max(medians)),
     )
-
-
-def main() -> None:
-    """The child's side: one line of JSON says what to load, each further line asks for a burst."""
-    request = json.loads(sys.stdin.readline())
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["threads"]])
-    contract = Contract.from_json(request["contract"])
-    model = Executable.from_json(request["model"])
-    samples = Dataset.load(Path(request["dataset"])).arrays
-    feeds = {size: _feed(contract, samples, size) for size in request["batches"]}
-    engine.prepare(model.engine)
-    before = _resident("VmRSS")
-    session = engine.load(model, request["threads"])
-    evaluate.burst(session, feeds[1], 0.0, request["warmup"])
-    sys.stdout.write("{}\n")
-    sys.stdout.flush()
-    for line in sys.stdin:
-        asked = json.loads(line)
-        cpu, wall = evaluate.burst(session, feeds[asked["batch"]], asked["seconds"])
-        grown = _resident("VmHWM") - before
-        sys.stdout.write(json.dumps({"cpu": cpu, "wall": wall, "memory": grown}) + "\n")
-        sys.stdout.flush()
-
-
-def _feed(contract: Contract, samples: Arrays, size: int) -> Outputs:
-    """The first samples, from the beginning again where there are too few."""
-    chosen = {
-        name: np.take(array, range(size), axis=0, mode="wrap") for name, array in samples.items()
-    }
-    return runtime.feed(contract, chosen, slice(0, size))
-
-
-def _resident(field: str) -> int:
-    """Bytes of this process in memory: VmRSS now, VmHWM at its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
-
-
-if __name__ == "__main__":
-    main()
