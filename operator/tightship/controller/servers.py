@@ -84,11 +84,17 @@ class Servers:
         self._polls: dict[str, _Poll] = {}
         self._sessions: dict[PoolKey, tuple[Credentials, aiohttp.ClientSession]] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def follow(
         self, pool: PoolKey, addresses: Mapping[str, ServerAddress], credentials: Credentials | None
     ) -> None:
-        """Poll exactly these servers of a pool, by pod uid; none while there are no credentials."""
+        """Poll exactly these servers of a pool, by pod uid; none while there are no credentials.
+
+        After `close` nothing is polled any more: who still works then is about to be ended.
+        """
+        if self._closed:
+            return
         wanted = addresses if credentials else {}
         for uid, poll in list(self._polls.items()):
             gone = poll.address.pool == pool and wanted.get(uid) != poll.address
@@ -137,7 +143,8 @@ class Servers:
         raise AgentError(f"the agent answered HTTP {status}: {_text(content)}")
 
     async def close(self) -> None:
-        """Stop all polls and close all connections."""
+        """Stop all polls and close all connections, for good."""
+        self._closed = True
         for pool in list(self._sessions):
             self._close(pool)
         await asyncio.gather(*self._closing, return_exceptions=True)

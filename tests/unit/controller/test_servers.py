@@ -152,3 +152,14 @@ async def test_an_unreachable_agent_keeps_its_last_answer(tmp_path: Path) -> Non
 
 def test_credentials_never_show_the_token() -> None:
     assert DATA["token"] not in repr(credentials())
+
+
+async def test_after_the_end_nobody_opens_a_connection(following: Following) -> None:
+    """A reconcile that is still under way meanwhile would leave one open."""
+    following.follow(credentials())
+    await following.until(lambda v: v.state is not None)
+    await following.servers.close()
+    asked = following.double.requests
+    following.follow(credentials())
+    assert following.servers.view("uid") == AgentView()
+    assert following.double.requests == asked
