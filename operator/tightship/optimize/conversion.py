@@ -12,7 +12,7 @@ from typing import Any
 from tightship.api.job import JobRequest
 from tightship.api.v1alpha1 import Objective
 from tightship.optimize import intake as taking
-from tightship.optimize import machine, proof, serving, training, worth
+from tightship.optimize import machine, proof, racing, serving, training, worth
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.failures import Reason, RefusalError
@@ -156,6 +156,7 @@ def _candidates(
         with conversion.stage("search", progress):
             search = Search(request.search, space.spaces(facts), Objective(request.objective))
             _search(conversion, workshop, search, progress)
+    _race(conversion, workshop)
     with conversion.stage("time", progress):
         conversion.timings = workshop.time(conversion.candidates)
     timings = conversion.timings
@@ -190,6 +191,19 @@ def _search(conversion: Conversion, workshop: Workshop, search: Search, progress
 
     conversion.searched = search.run(conversion.candidates, attempt, workshop.discard)
     conversion.candidates += search.trials
+
+
+def _race(conversion: Conversion, workshop: Workshop) -> None:
+    """Give up what is far behind already; the look is at batch 1, so it decides latency alone."""
+    if conversion.request.objective != Objective.LATENCY.value:
+        return
+    alive = [c for c in conversion.candidates if c.alive and c.model is not None]
+    looks = {c.id: c.look for c in alive if c.look is not None}
+    behind = racing.outpaced(looks)
+    for candidate in alive:
+        if reason := behind.get(candidate.id):
+            workshop.discard(candidate)
+            candidate.reason = reason
 
 
 def _training_seconds(conversion: Conversion) -> float:
