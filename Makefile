@@ -21,8 +21,9 @@ unit: ## tests of what needs nothing but Python
 training: ## tests of what trains: torch is installed first, some 5 GB
 	@TIGHTSHIP_VENV=torch hack/pytest tests/training -n 2 --dist loadfile
 
-integration: ## tests on a real Triton, a real S3 server and a real Kubernetes API server
+integration: ## tests on a real Triton, S3 server, Kubernetes API server and browser
 	@hack/libpython
+	@hack/chromium
 	@tests/cluster/cluster tools >/dev/null
 	@hack/pytest tests/integration -n 2 --dist loadfile
 

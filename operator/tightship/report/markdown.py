@@ -22,7 +22,7 @@ _WARNINGS_MAX = 3
 
 def text(value: str, limit: int = _REASON_MAX) -> str:
     """Untrusted text as inline Markdown that shows just that text, cut where it is long."""
-    shown = visible(value)
+    shown = visible(value).strip()
     cut = shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
     inline = _BLOCK.sub(r"\1\\\2", _ACTIVE.sub(r"\\\1", cut))
     return _LINK.sub(lambda found: _parted(found[1]), inline)

@@ -6,9 +6,11 @@ direction of writing, halves of surrogate pairs) is shown as U+FFFD.
 """
 
 import html
+import re
 import unicodedata
 
 _REPLACED = "\ufffd"
+_SPACES = re.compile(r"\s+")
 _ACTIVE = ("Cc", "Cf", "Cs")
 _VOID = frozenset({"meta", "line", "circle", "path", "rect"})
 
@@ -20,8 +22,8 @@ class Markup(str):
 
 
 def visible(text: str) -> str:
-    """The text with every character visible; line breaks and tabs become spaces."""
-    spaced = " ".join(text.split()) if text.strip() else text
+    """The text with every character visible; line breaks, tabs and their runs become one space."""
+    spaced = _SPACES.sub(" ", text)
     return "".join(_REPLACED if unicodedata.category(char) in _ACTIVE else char for char in spaced)
 
 

@@ -85,7 +85,9 @@ def objective(report: Report) -> str:
 def _figure(report: Report) -> Markup:
     absent = plot.missing(report)
     told = f" Not measured far enough for the picture: {', '.join(absent)}." if absent else ""
-    return tag("figure", lines(plot.svg(report), tag("figcaption", plot.legend(), told)))
+    picture = tag("div", plot.svg(report), class_="wide", tabindex="0", role="region",
+                  aria_label="Picture")  # fmt: skip
+    return tag("figure", lines(picture, tag("figcaption", plot.legend(), told)))
 
 
 def _coverage(report: Report) -> list[Markup]:

@@ -163,11 +163,17 @@ def _names(scale: Scale, found: Sequence[Point]) -> list[Markup]:
     names = []
     for point in found:
         off = f" (loss {figures.number(point.loss)})" if scale.beyond(point.loss) else ""
-        name = point.name if len(point.name) <= _NAME_MAX else f"{point.name[: _NAME_MAX - 1]}…"
-        box = _free(scale, point, len(name + off) * _LETTER, taken)
+        name = _short(point.name) + off
+        box = _free(scale, point, len(name) * _LETTER, taken)
         taken.append(box)
-        names.append(_text(box[0], box[3] - 3, name + off, "name"))
+        names.append(_text(box[0], box[3] - 3, name, "name"))
     return names
+
+
+def _short(name: str) -> str:
+    """A name that fits the picture: settings that differ in their last word must stay apart."""
+    half = _NAME_MAX // 2
+    return name if len(name) <= _NAME_MAX else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def _free(scale: Scale, point: Point, width: float, taken: Sequence[Box]) -> Box:

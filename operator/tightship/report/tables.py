@@ -7,10 +7,12 @@ from tightship.report.document import ORIGINAL, Entry, Report, Tensor
 from tightship.report.markup import Markup, joined, lines, tag
 from tightship.report.reader import Node
 
-FIGURE = "figure"
+FIGURE, WORD = "figure", "word"
 
 
-def table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Markup]) -> Markup:
+def table(
+    caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Markup], class_: str = ""
+) -> Markup:
     """A table; a column is its title and its class."""
     heads = [tag("th", title, scope="col", **_class(name)) for title, name in columns]
     inner = lines(
@@ -18,8 +20,8 @@ def table(caption: str, columns: Sequence[tuple[str, str]], rows: Iterable[Marku
         tag("thead", tag("tr", *heads)),
         tag("tbody", lines(*rows)),
     )
-    return tag("div", tag("table", inner), class_="wide", tabindex="0", role="region",
-               aria_label=caption)  # fmt: skip
+    whole = tag("table", inner, **_class(class_))
+    return tag("div", whole, class_="wide", tabindex="0", role="region", aria_label=caption)
 
 
 def row(cells: Sequence[tuple[str, str]], class_: str = "") -> Markup:
@@ -42,54 +44,63 @@ def _class(name: str) -> dict[str, str]:
 
 def candidates(report: Report) -> Markup:
     """One row for the original and each candidate, with the reason of whatever is not served."""
-    metric = report.gate.metric
     columns = [
         ("candidate", ""),
-        ("status", ""),
+        ("status", WORD),
         ("size", FIGURE),
         ("speed-up", FIGURE),
         ("median", FIGURE),
-        (metric, FIGURE),
+        (report.gate.metric, FIGURE),
         (f"{report.gate.loss}, upper bound", FIGURE),
         ("least cosine", FIGURE),
         ("why", "reason"),
     ]
-    rows = [_original(report), *(_candidate(report, entry) for entry in report.candidates)]
-    return table("Every candidate, and why it is served or not", columns, rows)
-
-
-def _original(report: Report) -> Markup:
-    served = report.chosen is None
-    cells = [
-        (ORIGINAL, ""),
-        ("served" if served else "compared with", ""),
-        (figures.size(report.size), FIGURE),
-        (figures.ratio(1.0), FIGURE),
-        (figures.NONE, FIGURE),
-        (figures.number(report.baseline), FIGURE),
-        (figures.NONE, FIGURE),
-        (figures.NONE, FIGURE),
-        (report.reason if served else "", "reason"),
+    rows = [
+        _listed(columns, _original(report), chosen=report.chosen is None),
+        *(_listed(columns, _candidate(report, e), chosen=e.chosen) for e in report.candidates),
     ]
-    return row(cells, "chosen" if served else "")
+    caption = "Every candidate, and why it is served or not"
+    return table(caption, columns, rows, class_="list")
 
 
-def _candidate(report: Report, entry: Entry) -> Markup:
+def _listed(columns: Sequence[tuple[str, str]], cells: Sequence[str], *, chosen: bool) -> Markup:
+    """A row whose cells carry their column's title, for screens too narrow for columns."""
+    (_, first), *others = zip(columns, cells, strict=True)
+    rest = [tag("td", cell, data_of=title, class_=f"{name} none" if cell == figures.NONE else name)
+            for (title, name), cell in others]  # fmt: skip
+    return tag("tr", tag("th", first, scope="row"), *rest, **_class("chosen" if chosen else ""))
+
+
+def _original(report: Report) -> list[str]:
+    served = report.chosen is None
+    return [
+        ORIGINAL,
+        "served" if served else "compared with",
+        figures.size(report.size),
+        figures.ratio(1.0),
+        figures.NONE,
+        figures.number(report.baseline),
+        figures.NONE,
+        figures.NONE,
+        report.reason if served else "",
+    ]
+
+
+def _candidate(report: Report, entry: Entry) -> list[str]:
     gate = entry.gate
     why = report.reason if entry.chosen else entry.reason
     notes = [tag("div", note, class_="dim") for note in entry.notes]
-    cells = [
-        (entry.id, ""),
-        (entry.status, ""),
-        (figures.size(entry.bytes), FIGURE),
-        (figures.speed(entry), FIGURE),
-        (figures.duration(entry.p50), FIGURE),
-        (figures.number(gate.after if gate else None), FIGURE),
-        (figures.number(gate.upper if gate else None), FIGURE),
-        (figures.number(entry.cosine), FIGURE),
-        (joined(why, *notes), "reason"),
+    return [
+        entry.id,
+        entry.status,
+        figures.size(entry.bytes),
+        figures.speed(entry),
+        figures.duration(entry.p50),
+        figures.number(gate.after if gate else None),
+        figures.number(gate.upper if gate else None),
+        figures.number(entry.cosine),
+        joined(why, *notes),
     ]
-    return row(cells, "chosen" if entry.chosen else "")
 
 
 def coverage(report: Report) -> Markup:
