@@ -29,7 +29,14 @@ _FETCHED = '{"source_digest": "' + "d" * 64 + '", "source_bytes": 1}'
 
 
 def _hurried(**known: Any) -> Budget:  # noqa: ANN401 (fields of Budget)
-    return Budget(timing_processes_min=1, timing_bursts=2, profile_seconds=0.1, **known)
+    return Budget(
+        timing_processes_min=1,
+        timing_bursts=2,
+        confirm_bursts=2,
+        confirm_burst_seconds=0.1,
+        profile_seconds=0.1,
+        **known,
+    )
 
 
 @pytest.fixture(autouse=True)
