@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 from tightship.api.job import DataRequest, JobRequest, SearchRequest
 from tightship.api.names import HTTP_PORT
 from tightship.api.v1alpha1 import Metric, ModelFormat, Objective, SearchStrategy
-from tightship.optimize import artifact, conversion, report
+from tightship.optimize import artifact, conversion, report, terminal
 from tightship.optimize.budget import Budget
 from tightship.optimize.conversion import Conversion
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
+from tightship.optimize.progress import Progress
 from tightship.optimize.proof import TritonAddress
 from tightship.optimize.training import arguments
 from tightship.storage import StorageError
@@ -101,10 +102,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.request(options)
     except ValueError as error:
         made.error(str(error))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with _ended_alike(), tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
         try:
-            found = _converted(options, Folders(Path(root), options.models))
+            with terminal.shown(sys.stderr) as progress:
+                logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+                found = _converted(options, Folders(Path(root), options.models), progress)
             artifact.write(found, options.output)
         except (RefusalError, StorageError) as refusal:
             failure = refusal.to_failure()
@@ -149,7 +151,7 @@ def _refuse_occupied(made: argparse.ArgumentParser, output: Path) -> None:
         made.error(f"{output} is not empty and was not written by this command; name another")
 
 
-def _converted(options: argparse.Namespace, folders: Folders) -> Conversion:
+def _converted(options: argparse.Namespace, folders: Folders, progress: Progress) -> Conversion:
     folders.source.mkdir(parents=True)
     _bring(options.model, folders.source)
     for given, target in (
@@ -165,12 +167,8 @@ def _converted(options: argparse.Namespace, folders: Folders) -> Conversion:
         folders,
         Budget(),
         _address(options),
-        _tell,
+        progress,
     )
-
-
-def _tell(stage: str) -> None:
-    sys.stderr.write(f"{stage} ...\n")
 
 
 def _bring(model: Path, folder: Path) -> None:

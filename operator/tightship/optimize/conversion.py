@@ -3,13 +3,14 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
+from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import Objective
 from tightship.optimize import intake as taking
 from tightship.optimize import machine, proof, racing, serving, training, worth
@@ -21,6 +22,7 @@ from tightship.optimize.gate.needs import joined
 from tightship.optimize.intake import Intake
 from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Traits
+from tightship.optimize.progress import Progress, decided, refused
 from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.search import space
 from tightship.optimize.search.explore import Found, Search
@@ -30,8 +32,6 @@ from tightship.optimize.tabular.speed import Speed
 from tightship.optimize.techniques import Facts, Recipe, trained
 from tightship.optimize.timing import Timings
 from tightship.optimize.workshop import Workshop
-
-Progress = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -61,9 +61,15 @@ class Conversion:
         return registry.traits(self.request.metric if self.intake.evaluation else None)
 
     @contextmanager
-    def stage(self, name: str, progress: Progress) -> Iterator[None]:
+    def stage(self, stage: Stage, progress: Progress) -> Iterator[None]:
         """Tell and time one stage."""
-        progress(name)
+        progress(Position(stage))
+        with self.timed(stage.value):
+            yield
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Keep the seconds that something took."""
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 2)
@@ -85,23 +91,23 @@ def convert(
     _check_trainer(request)
     shutil.rmtree(folders.scratch, ignore_errors=True)
     started = time.monotonic()
-    progress("intake")
+    progress(Position(Stage.INTAKE))
     intake = taking.take(request, folders, budget)
     workshop = Workshop(request, intake, folders, budget)
     config = serving.completed(intake.contract, intake.config, request.threads)
     conversion = Conversion(request, intake, workshop.original, config)
     conversion.warnings += intake.warnings
-    conversion.seconds["intake"] = round(time.monotonic() - started, 2)
+    conversion.seconds[Stage.INTAKE.value] = round(time.monotonic() - started, 2)
     _against_sklearn(conversion, folders, budget, progress)
     _candidates(conversion, workshop, budget, progress)
-    with conversion.stage("prove in Triton" if triton else "select", progress):
+    with conversion.stage(Stage.PROVE if triton else Stage.SELECT, progress):
         if triton is None:
             _unproven(conversion)
         else:
             workshop.check_space()
             bench = proof.Bench(conversion.request, intake, workshop, config.text, budget)
             order = [_named(conversion, name) for name in conversion.ranking.order]
-            conversion.outcome = asyncio.run(bench.prove(triton, folders.models, order))
+            conversion.outcome = asyncio.run(bench.prove(triton, folders.models, order, progress))
             conversion.chosen = conversion.outcome.chosen
     _close(conversion)
     return conversion
@@ -114,7 +120,7 @@ def _against_sklearn(
     exported = conversion.intake.exported
     if exported is None:
         return
-    with conversion.stage("time against scikit-learn", progress):
+    with conversion.stage(Stage.SKLEARN, progress):
         threads = conversion.request.threads
         found = speed.measure(exported, threads, folders.scratch / "sklearn-speed", budget)
     if isinstance(found, str):
@@ -133,13 +139,13 @@ def _candidates(
 ) -> None:
     """Everything before Triton: baseline, candidates, timing, ranking."""
     request = conversion.request
-    with conversion.stage("baseline", progress):
+    with conversion.stage(Stage.BASELINE, progress):
         conversion.baseline = workshop.baseline()
         conversion.warnings += conversion.baseline.get("notes", [])
         conversion.warnings += _missed(conversion)
     proposals: tuple[Mapping[str, Any], ...] = ()
     if request.trainer is not None:
-        with conversion.stage("look at the trainer", progress):
+        with conversion.stage(Stage.TRAINER, progress):
             proposals = workshop.survey()
     facts = _facts(request, conversion.intake, proposals)
     conversion.candidates = workshop.propose(facts)
@@ -149,45 +155,53 @@ def _candidates(
             if candidate.alive:
                 candidate.refuse(Status.INELIGIBLE, conversion.unjudged)
         return
-    with conversion.stage("normalise", progress):
+    with conversion.stage(Stage.NORMALISE, progress):
         conversion.normalised = workshop.normalise()
     _build(conversion, workshop, budget, progress)
     if request.search is not None:
-        with conversion.stage("search", progress):
+        with conversion.stage(Stage.SEARCH, progress):
             search = Search(request.search, space.spaces(facts), Objective(request.objective))
             _search(conversion, workshop, search, progress)
+    alive = [candidate for candidate in conversion.candidates if candidate.alive]
     _race(conversion, workshop)
-    with conversion.stage("time", progress):
+    with conversion.stage(Stage.TIME, progress):
         conversion.timings = workshop.time(conversion.candidates)
     timings = conversion.timings
     if timings is not None:
         conversion.ranking = workshop.rank(conversion.candidates, timings.noise, timings.batch)
+    for loss in refused(alive):
+        progress(loss)
 
 
 def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress) -> None:
     end = time.monotonic() + budget.total_seconds + _training_seconds(conversion)
-    tried: dict[str, Candidate] = {}
-    for candidate in conversion.candidates:
+    tried = {each.id: each for each in conversion.candidates if not each.alive}
+    begun = [each for each in conversion.candidates if each.recipe and each.alive]
+    for number, candidate in enumerate(begun, 1):
         tried[candidate.id] = candidate
         recipe = candidate.recipe
-        if recipe is None or not candidate.alive:
+        if recipe is None:
             continue
+        progress(Position(Stage.CANDIDATES, number, len(begun), candidate.id))
         reason = worth.needless(recipe, tried)
         if time.monotonic() > end:
             reason = f"the conversion had already taken {budget.total_seconds:g} s"
         if reason:
             candidate.refuse(Status.INELIGIBLE, reason)
-            continue
-        with conversion.stage(candidate.id, progress):
-            workshop.attempt(candidate, recipe, tried.get(recipe.after or ""))
+        else:
+            with conversion.timed(candidate.id):
+                workshop.attempt(candidate, recipe, tried.get(recipe.after or ""))
+        progress(decided(candidate))
 
 
 def _search(conversion: Conversion, workshop: Workshop, search: Search, progress: Progress) -> None:
     """Add what a search tries to the candidates of the curated list."""
 
     def attempt(trial: Candidate, recipe: Recipe) -> None:
-        progress(f"search: {trial.id}")
+        number = len(search.trials)
+        progress(Position(Stage.SEARCH, number, max(number, search.most), trial.id))
         workshop.attempt(trial, recipe)
+        progress(decided(trial))
 
     conversion.searched = search.run(conversion.candidates, attempt, workshop.discard)
     conversion.candidates += search.trials

@@ -250,7 +250,7 @@ def convert(request: JobRequest, folders: Folders, triton: TritonAddress) -> dic
     if folders.done.exists():
         return _done(folders)
     found = conversion.convert(
-        request, folders, _budget(request), triton, lambda text: LOG.info("%s", text)
+        request, folders, _budget(request), triton, lambda fact: LOG.info("%s", fact.line)
     )
     summary = artifact.write(found, folders.artifact)
     if summary is None:

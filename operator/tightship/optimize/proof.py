@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
+from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import Objective
 from tightship.optimize import confirm, evaluate, gains, selection, serving
 from tightship.optimize.budget import Budget
@@ -16,6 +17,7 @@ from tightship.optimize.engine import Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.gains import Gains
 from tightship.optimize.intake import Intake
+from tightship.optimize.progress import Progress, decided
 from tightship.optimize.runtime import Outputs
 from tightship.optimize.workshop import Workshop
 from tightship.triton.client import TritonClient
@@ -58,7 +60,11 @@ class Bench:
         self._samples = workshop.judged or intake.golden
 
     async def prove(
-        self, address: TritonAddress, repository: Path, order: Sequence[Candidate]
+        self,
+        address: TritonAddress,
+        repository: Path,
+        order: Sequence[Candidate],
+        progress: Progress,
     ) -> Outcome:
         """The first candidate of the ranking that holds, else the original.
 
@@ -76,7 +82,7 @@ class Bench:
                 self._budget,
             )
             try:
-                return await self._proven(stand, order)
+                return await self._proven(stand, order, progress)
             except (TritonError, UnconfirmedError) as error:
                 raise RefusalError(
                     Reason.TRITON_FAILED,
@@ -84,14 +90,19 @@ class Bench:
                     "'triton' of the Job's pod; the pool's server image must serve ONNX models.",
                 ) from error
 
-    async def _proven(self, stand: Stand, order: Sequence[Candidate]) -> Outcome:
+    async def _proven(
+        self, stand: Stand, order: Sequence[Candidate], progress: Progress
+    ) -> Outcome:
         server = await stand.ready()
         await stand.drop(ORIGINAL, CANDIDATE)
         await stand.load(ORIGINAL, Executable(self._workshop.original))
         await self._original(stand, self._budget.proof_samples)
         winner: Candidate | None = None
-        for candidate in order:
-            if await self._tried(stand, candidate) and (winner is None or self._meets(candidate)):
+        for number, candidate in enumerate(order, 1):
+            progress(Position(Stage.PROVE, number, len(order), candidate.id))
+            held = await self._tried(stand, candidate)
+            progress(decided(candidate))
+            if held and (winner is None or self._meets(candidate)):
                 winner, previous = candidate, winner
                 if previous is not None:
                     self._missed(previous)

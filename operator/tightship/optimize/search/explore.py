@@ -88,6 +88,11 @@ class Search:
         self._strategy = strategy(SearchStrategy(request.strategy), spaces)
         self.trials: list[Candidate] = []
 
+    @property
+    def most(self) -> int:
+        """How many trials there may be."""
+        return min(self._request.max_trials, len(self._recipes))
+
     def tell(self, candidates: Iterable[Candidate]) -> int:
         """Let the strategy learn from what was tried already; returns how many points that is."""
         points = {space.identity(recipe): point for point, recipe in self._recipes.items()}
