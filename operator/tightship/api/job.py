@@ -16,6 +16,7 @@ SOURCE = f"{WORK}/in/source"  # folder that holds what storage_uri named
 CALIBRATION = f"{WORK}/in/calibration.npz"
 EVALUATION = f"{WORK}/in/evaluation.npz"
 TRAINER = f"{WORK}/in/trainer"  # folder of the user's trainer
+METRIC = f"{WORK}/in/metric"  # folder of the user's metric
 ARTIFACT = f"{WORK}/out/artifact"  # what publish uploads
 DONE = f"{WORK}/done.json"  # summary of an artifact that the store already has: the rest is skipped
 MODEL_REPOSITORY = f"{WORK}/models"  # of the Triton beside the converter
@@ -31,6 +32,21 @@ class DataRequest:
 
     uri: str
     max_samples: int
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRequest:
+    """A user's own metric: `entry` is FILE.py:NAME, below what `uri` named.
+
+    It is code of the user's and runs only where `trusted` says that this is wanted; `confined`
+    demands a kernel that holds it in its folder.
+    """
+
+    uri: str
+    entry: str
+    trusted: bool
+    confined: bool = True
     digest: str | None = None
 
 
@@ -84,6 +100,7 @@ class JobRequest:
     objective: str = "latency"
     trusted_code: bool = False  # sources that run code when they are read are taken
     search: SearchRequest | None = None
+    own_metric: MetricRequest | None = None  # instead of `metric`
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
@@ -105,6 +122,8 @@ class JobRequest:
                 raw["trainer"] = TrainerRequest.from_json(raw["trainer"])
             if raw.get("search") is not None:
                 raw["search"] = SearchRequest(**raw["search"])
+            if raw.get("own_metric") is not None:
+                raw["own_metric"] = MetricRequest(**raw["own_metric"])
             return cls(**{**raw, "allowed_hosts": tuple(raw["allowed_hosts"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a job request: {error}") from error

@@ -28,6 +28,7 @@ class Budget:
     inspect_seconds: float = 45.0
     export_seconds: float = 120.0  # of turning a scikit-learn model into ONNX
     stage_seconds: float = 300.0  # of one build or one evaluation
+    metric_seconds: float = 120.0  # of a user's own metric, for one comparison of two models
     total_seconds: float = 1800.0  # after which no further candidate is begun
     scratch_bytes: int = 8 * GIB
     smoke_samples: int = 8

@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 from tightship.api.job import DataRequest, JobRequest, SearchRequest
 from tightship.api.names import HTTP_PORT
-from tightship.api.v1alpha1 import Metric, ModelFormat, Objective, SearchStrategy
+from tightship.api.v1alpha1 import ModelFormat, Objective, SearchStrategy
 from tightship.optimize import artifact, conversion, report, terminal
 from tightship.optimize.budget import Budget
 from tightship.optimize.conversion import Conversion
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
+from tightship.optimize.metrics import arguments as own_metric
 from tightship.optimize.progress import Progress
 from tightship.optimize.proof import TritonAddress
 from tightship.optimize.training import arguments
@@ -44,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--evaluation", type=Path, help=".npz with the inputs and `labels`")
     made.add_argument("--calibration", type=Path, help=".npz with the inputs")
-    made.add_argument("--metric", choices=[m.value for m in Metric], default="accuracy")
+    own_metric.add(made)
     made.add_argument("--format", choices=[f.value for f in ModelFormat], default="onnx")
     made.add_argument(
         "--trusted-code", action="store_true", help="take pickles, which run code when read"
@@ -135,6 +136,8 @@ def _ended_alike() -> Iterator[None]:
 
 def _refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """What the resource's rules refuse, too."""
+    if wrong := own_metric.problem(options):
+        made.error(wrong)
     classes = options.evaluation and options.metric in ("accuracy", "f1")
     if options.max_class_drop is not None and not classes:
         made.error("--max-class-drop needs --evaluation and --metric accuracy or f1")
@@ -160,6 +163,8 @@ def _converted(options: argparse.Namespace, folders: Folders, progress: Progress
     ):
         if given is not None:
             shutil.copyfile(given, target)
+    if own := own_metric.own(options):
+        folders.metric.symlink_to(Path(own.uri).resolve())
     if options.trainer:
         folders.trainer.symlink_to(arguments.file(options).parent.resolve())
     return conversion.convert(
@@ -192,7 +197,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         source_digest=None,
         calibration=_data(calibration, options.max_calibration_samples),
         evaluation=_data(evaluation, options.max_samples),
-        metric=options.metric if evaluation else None,
+        metric=own_metric.builtin(options),
         quantize=not options.no_quantize,
         half_precision=not options.no_half_precision,
         openvino=not options.no_openvino,
@@ -218,6 +223,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         trainer=arguments.request(options),
         trusted_code=options.trusted_code,
         search=_search(options),
+        own_metric=own_metric.own(options),
     )
 
 

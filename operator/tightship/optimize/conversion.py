@@ -58,6 +58,8 @@ class Conversion:
     @property
     def metric(self) -> Traits:
         """Of the task metric, or of the agreement with the original."""
+        if self.intake.own is not None:
+            return self.intake.own.traits
         return registry.traits(self.request.metric if self.intake.evaluation else None)
 
     @contextmanager

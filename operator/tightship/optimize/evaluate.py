@@ -4,7 +4,7 @@ Smoke, a look at its speed, fidelity on a share of the samples, then the gate on
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -21,8 +21,9 @@ from tightship.optimize.engine import Executable
 from tightship.optimize.gate import verdict
 from tightship.optimize.gate.needs import Needs, needs
 from tightship.optimize.gate.verdict import Demands, Verdict
-from tightship.optimize.metrics import fidelity, registry
-from tightship.optimize.metrics.base import Judged, Truth
+from tightship.optimize.metrics import fidelity, own, registry
+from tightship.optimize.metrics.base import Judged, Traits, Truth
+from tightship.optimize.metrics.own import Asked, Own
 from tightship.optimize.runtime import Outputs, Session
 
 _LOOK_BURSTS = 8
@@ -42,6 +43,17 @@ class Judging:
     demands: Demands
     min_speedup: float
     threads: int
+    own: Own | None = None  # instead of `metric`
+
+    @property
+    def traits(self) -> Traits:
+        """Of what is judged by."""
+        return self.own.traits if self.own else registry.traits(self.metric)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether answers are compared with labels."""
+        return bool(self.metric or self.own)
 
     def to_json(self) -> dict[str, Any]:
         """JSON value."""
@@ -55,6 +67,7 @@ class Judging:
                 **raw,
                 "contract": Contract.from_json(raw["contract"]),
                 "demands": Demands(**raw["demands"]),
+                "own": Own.from_json(raw["own"]) if raw.get("own") else None,
             }
         )
 
@@ -71,7 +84,8 @@ def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
     answers = runtime.answers(session, judging.contract, dataset, Budget().evaluation_batch)
     seconds = time.monotonic() - started
     save_answers(answers, Path(judging.reference))
-    found = judged(judging, dataset, answers, answers)
+    asked = Asked(confidence=judging.demands.confidence, checks=True, bound=False)
+    (found,) = judged(judging, dataset, answers, [answers], Path.cwd(), asked)
     return {
         "metric": found.value,
         "samples": len(found.parts),
@@ -82,8 +96,8 @@ def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _needs(judging: Judging, dataset: Dataset, found: Judged) -> Needs:
-    labels = dataset.labels if judging.metric else None
-    return needs(registry.traits(judging.metric), found, judging.demands, labels)
+    labels = dataset.labels if judging.labelled else None
+    return needs(judging.traits, found, judging.demands, labels)
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,14 +119,30 @@ def load_answers(folder: Path) -> dict[str, np.ndarray]:
     return dict(Dataset.load(folder).arrays)
 
 
-def judged(judging: Judging, dataset: Dataset, reference: Outputs, answers: Outputs) -> Judged:
-    """What the task metric, or else the agreement with the original, finds in answers."""
+def judged(
+    judging: Judging,
+    dataset: Dataset,
+    reference: Outputs,
+    answers: Sequence[Outputs],
+    scratch: Path,
+    asked: Asked | None = None,
+) -> list[Judged]:
+    """What the task metric, or else the agreement with the original, finds in models' answers.
+
+    A metric of the user's own is asked in a child, in a folder of its own below `scratch`.
+
+    Raises:
+        RefusalError: no output fits the metric, or the user's own does not work.
+    """
+    if judging.own and dataset.labels is not None:
+        asked = asked or Asked(confidence=judging.demands.confidence)
+        return own.judge(judging.own, dataset.labels, answers, asked, scratch / "metric")
     truth = None
     if judging.metric and dataset.labels is not None:
         truth = Truth(
             labels=dataset.labels, charset=dataset.charset, positive_class=judging.positive_class
         )
-    return registry.judge(judging.metric, truth, reference, answers)
+    return [registry.judge(judging.metric, truth, reference, each) for each in answers]
 
 
 class _Race:
@@ -211,17 +241,13 @@ class _Race:
 
     def _verdict(self, part: Dataset, reference: Outputs, answers: Outputs) -> Verdict:
         judging = self._judging
-        before = judged(judging, part, reference, reference)
-        after = judged(judging, part, reference, answers)
-        labels = part.labels if judging.metric else None
-        return verdict.judge(
-            registry.traits(judging.metric), before, after, judging.demands, labels
-        )
+        both = [reference, answers]
+        before, after = judged(judging, part, reference, both, Path.cwd())
+        labels = part.labels if judging.labelled else None
+        return verdict.judge(judging.traits, before, after, judging.demands, labels)
 
     def _outside(self, found: Verdict) -> str:
-        return verdict.explained(
-            registry.traits(self._judging.metric), found, self._judging.demands
-        )
+        return verdict.explained(self._judging.traits, found, self._judging.demands)
 
 
 def burst(

@@ -37,6 +37,11 @@ class Folders:
         return self._below(job.TRAINER)
 
     @property
+    def metric(self) -> Path:
+        """Folder of the user's own metric; not there when none is asked for."""
+        return self._below(job.METRIC)
+
+    @property
     def artifact(self) -> Path:
         """What publish uploads."""
         return self._below(job.ARTIFACT)

@@ -14,8 +14,9 @@ from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
-from tightship.optimize.metrics import registry
+from tightship.optimize.metrics import own, registry
 from tightship.optimize.metrics.base import Truth
+from tightship.optimize.metrics.own import Own
 from tightship.optimize.probe import MADE
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.tabular import source as tabular
@@ -48,6 +49,7 @@ class Intake:
     limitations: tuple[Told, ...]
     warnings: tuple[str, ...]
     exported: tabular.Exported | None = None  # what a scikit-learn model was turned into
+    own: Own | None = None  # the user's own metric
 
 
 def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
@@ -64,6 +66,8 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
     outline = hostile.check_model(located.model, budget)
     config = serving.user_config(located.config)
     arrays = _arrays(request, folders, budget)
+    asked = request.own_metric
+    metric = own.survey(asked, folders.metric, scratch / "metric", budget) if asked else None
     contract = _probed(located.model, sorted(outline.operators), folders, scratch, budget)
     limitations = _limitations(contract)
     contract, warnings = serving.reconciled(contract, config)
@@ -86,6 +90,7 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
         limitations=limitations,
         warnings=warnings,
         exported=exported,
+        own=metric,
     )
 
 
@@ -188,18 +193,23 @@ def _dataset(
 
 
 def _labelled(evaluation: Dataset, request: JobRequest) -> Dataset:
-    if request.evaluation is None or request.metric is None:
+    if request.evaluation is None or (request.metric or request.own_metric) is None:
         return evaluation
-    metric = Metric(request.metric)
+    metric = Metric(request.metric) if request.metric else None
     checked = _checked(evaluation, metric, request)
     rows = data.chosen_rows(checked.labels, len(checked), request.evaluation.max_samples, metric)
     return _checked(data.subset(checked, rows, metric), metric, request)
 
 
-def _checked(evaluation: Dataset, metric: Metric, request: JobRequest) -> Dataset:
-    """With labels in the metric's form. What is chosen of them must fit as all of them do."""
+def _checked(evaluation: Dataset, metric: Metric | None, request: JobRequest) -> Dataset:
+    """With labels in the metric's form. What is chosen of them must fit as all of them do.
+
+    A metric of the user's own, None here, gets them as they are.
+    """
     if evaluation.labels is None:
         raise data.invalid("evaluation", f"lack the array 'labels'. {data.FORMAT}")
+    if metric is None:
+        return evaluation
     truth = Truth(
         labels=evaluation.labels,
         charset=evaluation.charset,

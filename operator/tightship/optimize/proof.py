@@ -17,6 +17,7 @@ from tightship.optimize.engine import Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.gains import Gains
 from tightship.optimize.intake import Intake
+from tightship.optimize.metrics.own import Asked
 from tightship.optimize.progress import Progress, decided
 from tightship.optimize.runtime import Outputs
 from tightship.optimize.workshop import Workshop
@@ -188,7 +189,13 @@ class Bench:
     def _metric(self, answers: Outputs) -> float:
         judging, dataset = self._workshop.judging(), self._samples
         expected = evaluate.load_answers(Path(judging.reference))
-        return evaluate.judged(judging, dataset, expected, answers).value
+        asked = Asked(confidence=judging.demands.confidence, bound=False)
+        scratch = self._workshop.scratch / "proof"
+        try:
+            (found,) = evaluate.judged(judging, dataset, expected, [answers], scratch, asked)
+        except RefusalError as refusal:
+            raise UnconfirmedError(refusal.message) from refusal
+        return found.value
 
     async def _finished(self, stand: Stand, winner: Candidate | None, server: str) -> Outcome:
         """Profile what won, alone in Triton, and take its golden answers."""

@@ -32,7 +32,8 @@ def _data(name: str, asked: DataRequest | None, limit: str) -> list[str]:
 
 
 def _gate(request: JobRequest) -> list[str]:
-    found = ["--metric", request.metric] if request.metric else []
+    metric = request.own_metric.entry if request.own_metric else request.metric
+    found = ["--metric", metric] if metric else []
     for option, value in (
         ("--max-drop", request.max_drop),
         ("--worst-value", request.worst_value),

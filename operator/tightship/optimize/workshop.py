@@ -100,6 +100,7 @@ class Workshop:
             ),
             min_speedup=self._least(),
             threads=self._request.threads,
+            own=self._intake.own,
         )
 
     def _least(self) -> float:

@@ -16,7 +16,7 @@ from tests.corpus.models import build, data
 from tests.support.cache import REPOSITORY
 from tests.support.triton import Triton
 
-from tightship.optimize import cli
+from tightship.optimize import cli, runtime
 
 SCHEMA = REPOSITORY / "docs" / "reference" / "report.schema.json"
 
@@ -69,6 +69,44 @@ def test_a_search_goes_on_from_the_curated_list(
     assert all(c["reason"] or c["status"] == "chosen" for c in trials)
     assert report["selection"]["paretoIds"]
     assert " ".join(search) in " ".join(report["reproduce"]["command"])
+
+
+OWN = """
+import numpy as np
+
+def near(outputs, labels):
+    return np.abs(outputs["y"] - labels).max(axis=1)
+
+near.larger_is_better, near.unit = False, "largest error"
+"""
+
+
+def test_a_metric_of_ones_own_decides(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = np.random.default_rng(3).standard_normal((200, 8)).astype(np.float32)
+    answers = runtime.session(model, 1).run(None, {"x": rows})[0]
+    (tmp_path / "evaluation.npz").write_bytes(data.npz(x=rows, labels=answers + 0.01))
+    (tmp_path / "mine.py").write_text(OWN)
+    metric = ["--metric", f"{tmp_path / 'mine.py'}:near", "--max-drop", "0.5"]
+    families = ["--no-openvino", "--no-prune", "--no-half-precision", "--no-quantize"]
+    files = ["--evaluation", str(tmp_path / "evaluation.npz"), "--output", str(tmp_path / "out")]
+
+    assert cli.main([str(model), *files, *metric, *families]) == 0
+
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    gate = report["gate"]
+    assert (gate["metric"], gate["unit"]) == ("mine.py:near", "largest error")
+    assert gate["direction"] == "lower is better"
+    assert report["baseline"]["metric"] == pytest.approx(0.01, abs=1e-4)
+    assert "mine.py:near" in capsys.readouterr().out.splitlines()[0]
+    assert "mine.py:near" in report["reproduce"]["command"]
+
+    (tmp_path / "mine.py").write_text("def near(outputs, labels):\n    return labels\n")
+    assert cli.main([str(model), *files, *metric, *families]) == 1
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("InvalidRequest: The metric mine.py:near gives an array of shape")
 
 
 def test_with_triton_a_whole_artifact_is_written(

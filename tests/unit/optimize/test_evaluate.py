@@ -10,6 +10,7 @@ import pytest
 from onnx import numpy_helper
 from tests.corpus.models import build
 
+from tightship.api.job import MetricRequest
 from tightship.optimize import evaluate
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract, Tensor
@@ -17,6 +18,8 @@ from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.gate.verdict import Demands
+from tightship.optimize.metrics import own
+from tightship.optimize.metrics.own import Own
 
 N = 600
 RNG = np.random.default_rng(6)
@@ -109,11 +112,13 @@ def judging(tmp_path: Path, case: Case, demands: Demands) -> Judging:
 class Bench:
     """The original has run; candidates may."""
 
-    def __init__(self, tmp_path: Path, case: Case, demands: Demands) -> None:
+    def __init__(
+        self, tmp_path: Path, case: Case, demands: Demands, mine: Own | None = None
+    ) -> None:
         self._at, self._case = tmp_path, case
         Dataset({"x": case.x}, case.labels, case.charset).save(tmp_path / "judged")
         scaled(tmp_path / "original", [1.0] * case.x.shape[-1], case.x)
-        self._judging = judging(tmp_path, case, demands).to_json()
+        self._judging = replace(judging(tmp_path, case, demands), own=mine).to_json()
         self.baseline = evaluate.baseline_task({"judging": self._judging})
 
     def candidate(self, name: str, factors: list[float]) -> dict[str, Any]:
@@ -140,6 +145,30 @@ def test_each_metric_lets_equal_answers_through_and_stops_spoilt_ones(
     assert spoilt["stopped"]["reason"].startswith(f"{case.metric} ")
     assert spoilt["gate"]["failed"] == ("maxDrop",)
     assert spoilt["gate"]["drop"] > 0.15
+
+
+OWN = """
+def spread(outputs, labels):
+    return abs(outputs["y"] - labels).max(axis=1)
+
+spread.larger_is_better = False
+"""
+
+
+def test_a_metric_of_ones_own_lets_equal_answers_through_and_stops_spoilt_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN)
+    asked = MetricRequest(uri="", entry="mine.py:spread", trusted=True, confined=False)
+    found = own.survey(asked, tmp_path, tmp_path / "survey", Budget())
+    case = Case("mae", NUMBERS, NUMBERS.astype(np.float64), [1, 1.5], 0.0)
+    bench = Bench(tmp_path, case, Demands(max_drop=0.15, confidence=0.95), found)
+    assert bench.baseline["metric"] == 0.0
+    assert "stopped" not in bench.candidate("same", [1.0, 1.0])
+    spoilt = bench.candidate("spoilt", case.spoil)
+    assert spoilt["stopped"]["reason"].startswith("mine.py:spread 0.0000 -> ")
+    assert spoilt["gate"]["lower"] > 0.15
 
 
 DEMANDS = {

@@ -25,6 +25,11 @@ def bounds(
     """(lower, upper) one-sided bounds of what `parts` are the parts of."""
     n = len(parts)
     error = student_quantile(confidence, n - 1) * float(parts.std(ddof=1)) / math.sqrt(n)
+    return widened(estimate, error, unseen)
+
+
+def widened(estimate: float, error: float, unseen: float) -> tuple[float, float]:
+    """(lower, upper) bounds from the error that was seen and the loss that could not be."""
     margin = unseen / 2 + math.hypot(error, unseen / 2)
     return estimate - margin, estimate + margin
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tightship.optimize.gate import score, tango
+from tightship.optimize.gate import bootstrap, score, tango
 from tightship.optimize.metrics.base import Judged, Kind, Traits
 
 SAMPLES_MIN = 6  # below it nothing is claimed, and Student's expansion does not hold
@@ -146,6 +146,9 @@ def loss_bounds(
         return tango.bounds(before.parts, after.parts, confidence)
     sign = 1.0 if traits.larger_is_better else -1.0
     unseen = before.unseen(n, z_of(confidence))
+    if before.resampled is not None and after.resampled is not None:
+        losses = sign * (before.resampled - after.resampled)
+        return bootstrap.bounds(loss, losses, n, unseen, confidence)
     return score.bounds(loss, sign * (before.parts - after.parts), unseen, confidence)
 
 
@@ -158,7 +161,10 @@ def value_bounds(traits: Traits, judged: Judged, confidence: float) -> tuple[flo
         low, high = tango.wilson(judged.value, n, confidence)
     else:
         unseen = judged.unseen(n, z_of(confidence))
-        low, high = score.bounds(judged.value, judged.parts, unseen, confidence)
+        if judged.resampled is not None:
+            low, high = bootstrap.bounds(judged.value, judged.resampled, n, unseen, confidence)
+        else:
+            low, high = score.bounds(judged.value, judged.parts, unseen, confidence)
     return (high, low) if traits.larger_is_better else (low, high)
 
 

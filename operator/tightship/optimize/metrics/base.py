@@ -37,6 +37,7 @@ class Kind(StrEnum):
     SHARE = "Tango score bound on the paired drop (Tango 1998)"
     MEAN = "Student's bound on the mean paired loss, widened by what n samples could not show"
     INFLUENCE = "Student's bound on paired influences, widened by what n samples could not show"
+    RESAMPLED = "bootstrap of the paired loss, widened by what n samples could not show"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ class Judged:
     parts: np.ndarray  # one float for each sample that counts
     unseen: Unseen
     right: np.ndarray | None = None  # bool for each sample, where classes are predicted
+    resampled: np.ndarray | None = None  # values in bootstrap resamples, the same for every model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
