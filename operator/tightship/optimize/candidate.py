@@ -76,7 +76,7 @@ class Candidate:
             "technique": self.technique,
             "status": self.status.value,
             "reason": self.reason,
-            "engine": asdict(self.recipe.engine if self.recipe else ORIGINALS),
+            "engine": (self.recipe.engine if self.recipe else ORIGINALS).told(),
             "computed": self.verdicts.get("computed"),
             "passes": [{"name": step.name, "params": dict(step.params)} for step in passes],
             "bytes": self.bytes or None,

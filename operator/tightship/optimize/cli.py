@@ -80,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--search-seconds", type=float, default=600.0, help="of the search at most (default 600)"
     )
+    made.add_argument(
+        "--accelerator", help="that servers compute on, as its resource: nvidia.com/gpu"
+    )
     made.add_argument("--threads", type=int, default=1, help="of the runtime (default 1)")
     made.add_argument("--max-samples", type=int, default=2000, help="of the evaluation data")
     made.add_argument("--max-calibration-samples", type=int, default=256)
@@ -220,6 +223,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         server_image=options.triton or "none",
         node_class=_LOCAL,
         threads=options.threads,
+        accelerator=options.accelerator,
         trainer=arguments.request(options),
         trusted_code=options.trusted_code,
         search=_search(options),

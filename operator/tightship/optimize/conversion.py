@@ -13,7 +13,7 @@ from tightship.api.job import JobRequest
 from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import Objective
 from tightship.optimize import intake as taking
-from tightship.optimize import machine, proof, racing, serving, training, worth
+from tightship.optimize import machine, proof, racing, serving, tensorrt, training, worth
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.failures import Reason, RefusalError
@@ -260,6 +260,7 @@ def _facts(
         sparsity=request.prune_sparsity,
         openvino=request.openvino,
         accelerator=request.accelerator,
+        tensorrt=tensorrt.present(),
         trained=proposals,
     )
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tightship.optimize import runtime
+from tightship.optimize import runtime, tensorrt
 from tightship.optimize.runtime import Session
 
 ONNXRUNTIME = "onnxruntime"
@@ -20,11 +20,26 @@ OPENVINO = "openvino"
 class Engine:
     """A runtime and how it computes. `backend` is Triton's word for the runtime.
 
-    `precision` is what OpenVINO computes in where the file has f32; ONNX Runtime follows the file.
+    `precision` is what OpenVINO or TensorRT computes in where the file has f32; ONNX Runtime by
+    itself follows the file. `accelerator` is Triton's word for what ONNX Runtime computes with,
+    for inputs of `shapes` in batches of up to `batch`: see `optimize.tensorrt`.
     """
 
     backend: str = ONNXRUNTIME
     precision: str = "f32"
+    accelerator: str = ""
+    shapes: str = ""
+    batch: int = 0
+
+    def told(self) -> dict[str, str]:
+        """For the report."""
+        found = {"backend": self.backend, "precision": self.precision}
+        return {**found, "accelerator": self.accelerator} if self.accelerator else found
+
+    @property
+    def ranges(self) -> dict[str, str]:
+        """The shapes that an accelerator's engine is built for."""
+        return tensorrt.profile(self.shapes, self.batch)
 
 
 ORIGINALS = Engine()
@@ -65,11 +80,23 @@ def load(model: Executable, threads: int, *, spin: bool = True) -> Session:
     Raises:
         Exception: the runtime's own, when it does not take the model or not in this precision.
     """
+    if model.engine.accelerator:
+        return _accelerated(model, threads, spin=spin)
     if model.engine.backend == ONNXRUNTIME:
         session: Session = runtime.session(model.file, threads, spin=spin)
         return session
     opened: Session = _openvino().OpenVinoSession(model.file, model.engine.precision, threads)
     return opened
+
+
+def _accelerated(model: Executable, threads: int, *, spin: bool) -> Session:
+    cache = model.file.parent / model.engine.accelerator
+    cache.mkdir(exist_ok=True)
+    providers = tensorrt.providers(model.engine.precision, model.engine.ranges, cache)
+    opened = runtime.session(model.file, threads, spin=spin, providers=providers)
+    tensorrt.check(opened)
+    session: Session = opened
+    return session
 
 
 def prepare(engine: Engine) -> None:

@@ -20,6 +20,7 @@ def command(request: JobRequest) -> list[str]:
         *_objective(request),
         *_techniques(request),
         *_search(request),
+        *(["--accelerator", request.accelerator] if request.accelerator else []),
         *("--threads", str(request.threads)),
         *arguments.command(request.trainer),
     ]

@@ -1,9 +1,9 @@
 """ONNX Runtime with fixed options: sessions, feeds and whole data sets through a model."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -28,12 +28,17 @@ _PLACE = re.compile(r"Load model from \S+ failed:\s*")
 
 
 def session(
-    path: Path, threads: int, *, optimise: bool = True, spin: bool = True
+    path: Path,
+    threads: int,
+    *,
+    optimise: bool = True,
+    spin: bool = True,
+    providers: Sequence[Any] = PROVIDERS,
 ) -> ort.InferenceSession:
     """A session as the server will run it.
 
     `optimise=False` runs each node as the file has it; `spin=False` lets idle threads sleep, which
-    only its speed depends on.
+    only its speed depends on. `providers` compute, the first that can.
 
     Raises:
         Exception: ONNX Runtime's own, when the file does not load.
@@ -47,7 +52,7 @@ def session(
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimise:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return ort.InferenceSession(str(path), options, providers=list(PROVIDERS))
+    return ort.InferenceSession(str(path), options, providers=list(providers))
 
 
 def runtime_array(array: np.ndarray, dtype: str) -> np.ndarray:

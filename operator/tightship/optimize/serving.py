@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tightship.optimize import tensorrt
 from tightship.optimize.contract import Contract, Tensor
-from tightship.optimize.engine import ONNXRUNTIME, OPENVINO, Executable
+from tightship.optimize.engine import ONNXRUNTIME, OPENVINO, Engine, Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.triton import config_pbtxt
 
@@ -109,6 +110,8 @@ def for_model(text: str, model: Executable, threads: int) -> str:
     Batching, instances and tensors stay. Parameters and graph optimization go: they are words of
     the runtime that the original was configured for.
     """
+    if model.engine.accelerator:
+        return _accelerated(text, model.engine)
     if model.engine.backend != OPENVINO:
         return text
     config = config_pbtxt.parse(text)
@@ -123,6 +126,17 @@ def for_model(text: str, model: Executable, threads: int) -> str:
         ("PERFORMANCE_HINT", "LATENCY"),
     ):
         config.parameters[name].string_value = value
+    return config_pbtxt.render(config)
+
+
+def _accelerated(text: str, engine: Engine) -> str:
+    """The original's configuration with an accelerator in front of ONNX Runtime's own kernels."""
+    config = config_pbtxt.parse(text)
+    accelerators = config.optimization.execution_accelerators
+    del accelerators.gpu_execution_accelerator[:]
+    found = accelerators.gpu_execution_accelerator.add(name=engine.accelerator)
+    for name, value in tensorrt.parameters(engine.precision, engine.ranges).items():
+        found.parameters[name] = value
     return config_pbtxt.render(config)
 
 

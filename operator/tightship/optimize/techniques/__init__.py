@@ -15,7 +15,16 @@ from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import ORIGINALS, Engine
 
-MODULES = ("dynamic_int8", "static_int8", "openvino", "weight_only", "half", "prune", "trained")
+MODULES = (
+    "dynamic_int8",
+    "static_int8",
+    "openvino",
+    "tensorrt",
+    "weight_only",
+    "half",
+    "prune",
+    "trained",
+)
 
 QUANTIZE = "Quantize"
 HALF_PRECISION = "HalfPrecision"
@@ -54,6 +63,7 @@ class Facts:
     sparsity: float
     openvino: bool
     accelerator: str | None  # resource that the pool's servers compute on
+    tensorrt: bool = False  # this ONNX Runtime has it
     trained: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -132,7 +142,8 @@ class Recipe:
     @property
     def steps(self) -> int:
         """How much differs from the original: its passes, and another runtime as one more."""
-        return len(self.passes) + (self.engine.backend != ORIGINALS.backend)
+        another = self.engine.backend != ORIGINALS.backend or bool(self.engine.accelerator)
+        return len(self.passes) + another
 
 
 @dataclass(frozen=True, slots=True)

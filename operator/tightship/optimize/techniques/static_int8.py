@@ -177,6 +177,7 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
     model = graph.load(prepared)
     kept = excluded(model, params["excluded"])
     histogram = params["calibration"] == OF_PERCENTILE
+    signed = params.get("signed", False)  # TensorRT takes no other zero point than 0
     quantize_static(
         str(prepared),
         str(target),
@@ -186,12 +187,13 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
         nodes_to_exclude=kept,
         per_channel=params["per_channel"] and graph.opset(model) >= quantized.PER_CHANNEL_OPSET,
         reduce_range=bool(params["reduce_range"]),
-        activation_type=QuantType.QUInt8,
+        activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.Percentile if histogram else CalibrationMethod.MinMax,
         extra_options={
             # Its adjustment of weight scales fails on weights per channel ("truth value of ...").
             "QDQDisableWeightAdjustForInt32Bias": True,
+            **({"ActivationSymmetric": True, "WeightSymmetric": True} if signed else {}),
             **({"CalibPercentile": _PERCENTILE} if histogram else {}),
         },
     )
