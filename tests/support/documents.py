@@ -21,6 +21,7 @@ FULL_MODEL: Document = {
         "modelFormat": {"name": "triton"},
         "secretRef": {"name": "models-s3"},
         "digest": "sha256:" + "0123456789abcdef" * 4,
+        "refreshInterval": "12h",
     },
     "data": {
         "calibration": {
@@ -60,6 +61,7 @@ FULL_MODEL: Document = {
         "dynamicBatching": {"enabled": False, "maxQueueDelay": "2.5ms"},
         "responseCache": {},
     },
+    "monitoring": {"maxAge": "720h"},
 }
 
 MINIMAL_POOL: Document = {

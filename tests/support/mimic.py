@@ -1,6 +1,7 @@
 """Stands in for controllers and kubelets: pods of Deployments, slices of Services."""
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ class Mimic:
         self._namespace = namespace
         self._address = address
         self.jobs_succeed = True
+        self.content = ""  # of all sources; another one has another digest
         self._working = True
         self._numbers = 0
         self._session: aiohttp.ClientSession | None = None
@@ -140,19 +142,20 @@ class Mimic:
             "name": name,
             "uid": job["metadata"]["uid"],
         }
-        metadata = {**template["metadata"], "name": name, "ownerReferences": [owner]}
+        pod = f"{name}-{owner['uid'][:8]}"  # a Job of the same name may have been here before
+        metadata = {**template["metadata"], "name": pod, "ownerReferences": [owner]}
         spec = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
         await self.request("POST", "v1/pods", {"metadata": metadata, "spec": spec})
         ended = {
-            "name": "inspect" if kind == "intake" else "publish",
+            "name": "publish" if kind == "convert" else "inspect",
             "image": "i",
             "imageID": "i",
             "ready": False,
             "restartCount": 0,
-            "state": {"terminated": {**_ENDED, "message": _result(job, kind)}},
+            "state": {"terminated": {**_ENDED, "message": _result(job, kind, self.content)}},
         }
         status = {"phase": "Succeeded", "containerStatuses": [ended]}
-        await self.request("PATCH", f"v1/pods/{name}/status", {"status": status})
+        await self.request("PATCH", f"v1/pods/{pod}/status", {"status": status})
         await self.request("PATCH", f"batch/v1/jobs/{name}/status", {"status": _complete()})
 
     async def _slice(self, service: Object, pods: list[Object]) -> None:
@@ -180,10 +183,11 @@ _NOW = "2026-01-01T00:00:00Z"
 _ENDED = {"exitCode": 0, "startedAt": _NOW, "finishedAt": _NOW}
 
 
-def _result(job: Object, kind: str) -> str:
+def _result(job: Object, kind: str, content: str) -> str:
     inputs = job["metadata"]["annotations"][names.INPUTS_LABEL]
-    if kind == "intake":
-        found = IntakeResult(source_digest=inputs, source_bytes=1)
+    if kind != "convert":
+        digest = hashlib.sha256((inputs + content).encode()).hexdigest()
+        found = IntakeResult(source_digest=digest, source_bytes=1)
         return answer(found.to_json())
     return answer(summary(inputs, digest=inputs[::-1]).to_json())
 

@@ -78,6 +78,7 @@ class Summary:
     load_seconds: float
     duty_seconds: float  # busy seconds of one request at batch 1
     max_batch: int
+    evaluated: int | None = None  # seconds since the epoch; None: an older converter
 
     def to_json(self) -> dict[str, Any]:
         """The wire form; stays below TERMINATION_MESSAGE_MAX."""

@@ -25,6 +25,9 @@ class ConditionType(StrEnum):
     CONVERTED = "Converted"  # model: its artifact exists
     PLACED = "Placed"  # model: every copy has a server
     SERVING = "Serving"  # model: at least one verified copy answers through the Service
+    FRESH = (
+        "Fresh"  # model: what is served is of the present bytes and young enough; absent: not asked
+    )
     UPDATED = "Updated"  # pool: every server is made from the present template
 
 
@@ -72,6 +75,10 @@ class Reason(StrEnum):
     AWAITING_ENDPOINTS = "AwaitingEndpoints"
     SERVER_UNREACHABLE = "ServerUnreachable"
     UPDATING = "Updating"
+    FRESH = "Fresh"
+    OUTDATED = "Outdated"
+    TOO_OLD = "TooOld"
+    NOT_EVALUATED = "NotEvaluated"
     SERVERS_READY = "ServersReady"
     SERVERS_STARTING = "ServersStarting"
     SERVERS_UPDATED = "ServersUpdated"
@@ -113,6 +120,11 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.AWAITING_ENDPOINTS: "it is loaded, but its Service does not lead to it everywhere yet",
     Reason.SERVER_UNREACHABLE: "the server's agent does not answer; nothing is changed there",
     Reason.UPDATING: "the present spec is being carried out; what was served before still answers",
+    Reason.FRESH: "nothing newer is known than what is served, and its evaluation is young enough",
+    Reason.OUTDATED: "what is served is of a former source, data or spec; Converted says how far "
+    "the present ones are",
+    Reason.TOO_OLD: "the last evaluation of what is served is older than monitoring.maxAge",
+    Reason.NOT_EVALUATED: "it is not known when what is served was evaluated",
     Reason.SERVERS_READY: "every wanted server is ready",
     Reason.SERVERS_STARTING: "fewer servers are ready than wanted",
     Reason.SERVERS_UPDATED: "every server is made from the present template",
@@ -148,6 +160,16 @@ class Condition:
 def timestamp(seconds: float) -> str:
     """Seconds since the epoch as Kubernetes writes a time: UTC, whole seconds."""
     return datetime.fromtimestamp(int(seconds), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_of(stamp: object) -> float | None:
+    """The reverse of `timestamp`; None for what is no time."""
+    if not isinstance(stamp, str):
+        return None
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return None
 
 
 def merge_conditions(

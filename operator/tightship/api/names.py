@@ -11,7 +11,7 @@ SERVING_POOLS = "servingpools"
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "tightship"
-COMPONENT_LABEL = "app.kubernetes.io/component"  # server | intake | convert | sweep
+COMPONENT_LABEL = "app.kubernetes.io/component"  # server | intake | refresh | convert | sweep
 POOL_LABEL = f"{GROUP}/pool"
 MODEL_LABEL = f"{GROUP}/model"
 INPUTS_LABEL = f"{GROUP}/inputs"
@@ -71,6 +71,11 @@ def agent_server_name(pool: str, namespace: str) -> str:
 def intake_job_name(inputs: str) -> str:
     """Name of the intake Job for a hash of inputs."""
     return f"intake-{inputs[:10]}"
+
+
+def refresh_job_name(inputs: str) -> str:
+    """Name of the Job that looks again at what a hash of inputs stands for."""
+    return f"refresh-{inputs[:10]}"
 
 
 def convert_job_name(key: str) -> str:

@@ -28,6 +28,7 @@ from tightship.api.v1alpha1 import (
     Metric,
     ModelFormat,
     ModelSource,
+    Monitoring,
     Objective,
     Optimization,
     OptimizedModelSpec,
@@ -63,10 +64,22 @@ def parse_model(spec: object) -> OptimizedModelSpec:
         evaluation=evaluation,
         optimization=fields.optional("optimization", _optimization, Optimization()),
         serving=fields.required("serving", _serving),
+        monitoring=fields.optional("monitoring", _monitoring, Monitoring()),
     )
     fields.end()
+    _check_pin(parsed)
     _check_gate(parsed.optimization.gate, evaluation.metric if evaluation else None)
     return parsed
+
+
+def _check_pin(spec: OptimizedModelSpec) -> None:
+    """Looks are for what may change."""
+    pinned = spec.model.digest is not None and not (spec.calibration or spec.evaluation)
+    if pinned and spec.model.refresh_interval > 0:
+        raise SpecError(
+            "spec.model: digest pins the source and there are no data, so refreshInterval has "
+            "nothing to look for; remove one of them"
+        )
 
 
 def _check_gate(gate: AccuracyGate, metric: Metric | None) -> None:
@@ -95,9 +108,17 @@ def _source(value: object, path: str) -> ModelSource:
             text(r"sha256:[0-9a-f]{64}", "sha256: and 64 lower-case hexadecimal digits", 71),
             None,
         ),
+        refresh_interval=fields.optional("refreshInterval", _interval, 0.0),
     )
     fields.end()
     return source
+
+
+def _interval(value: object, path: str) -> float:
+    seconds = duration("0s", "8760h")(value, path)
+    if 0 < seconds < 60:  # noqa: PLR2004 (said in the sentence)
+        raise SpecError(f"{path}: must be 0s, or a duration from 1m to 8760h")
+    return seconds
 
 
 def _format(value: object, path: str) -> ModelFormat:
@@ -251,3 +272,10 @@ def _batching(value: object, path: str) -> DynamicBatching:
     )
     fields.end()
     return batching
+
+
+def _monitoring(value: object, path: str) -> Monitoring:
+    fields = Fields(value, path)
+    monitoring = Monitoring(max_age=fields.optional("maxAge", duration("1m", "8760h"), None))
+    fields.end()
+    return monitoring

@@ -65,6 +65,7 @@ class ModelSource:
     format: ModelFormat = ModelFormat.ONNX
     secret: str | None = None
     digest: str | None = None  # "sha256:<64 hex>" of the file, or of the folder's listing
+    refresh_interval: float = 0.0  # seconds between looks for other bytes; 0: never
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +177,13 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Monitoring:
+    """What is watched about a model that is served."""
+
+    max_age: float | None = None  # seconds after which its last evaluation is too old
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizedModelSpec:
     """One model, from its source to its Service."""
 
@@ -184,6 +192,7 @@ class OptimizedModelSpec:
     evaluation: EvaluationSet | None = None
     optimization: Optimization = field(default_factory=Optimization)
     serving: Serving
+    monitoring: Monitoring = field(default_factory=Monitoring)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -378,7 +378,8 @@ def _subject(action: Action) -> str:
     if field:
         return str(getattr(action, field))
     if isinstance(action, actions.ApplyIntakeJob):
-        return names.intake_job_name(action.inputs)
+        name = names.refresh_job_name if action.again else names.intake_job_name
+        return name(action.inputs)
     if isinstance(action, actions.ApplyConvertJob):
         return names.convert_job_name(action.key)
     if isinstance(action, actions.RecordEvent):

@@ -11,7 +11,7 @@ from tightship.api.failures import Failure
 from tightship.kube.store import Entry
 from tightship.plan.snapshot import JobFact, JobKind, JobState
 
-_MAIN = {JobKind.INTAKE: "inspect", JobKind.CONVERT: "publish"}
+_MAIN = {JobKind.INTAKE: "inspect", JobKind.REFRESH: "inspect", JobKind.CONVERT: "publish"}
 _SIDECARS = frozenset({"triton"})
 _KILLED = 137
 _SELF_INFLICTED = ("emptydir", "ephemeral local storage", "local ephemeral storage")
@@ -123,9 +123,9 @@ def _result(kind: JobKind, answers: Sequence[tuple[str, _Object]]) -> IntakeResu
     for name, answer in answers:
         if name == _MAIN[kind] and isinstance(answer.get("result"), Mapping):
             try:
-                if kind is JobKind.INTAKE:
-                    return IntakeResult.from_json(answer["result"])
-                return Summary.from_json(answer["result"])
+                if kind is JobKind.CONVERT:
+                    return Summary.from_json(answer["result"])
+                return IntakeResult.from_json(answer["result"])
             except ValueError:
                 return None
     return None

@@ -27,6 +27,7 @@ from tightship.plan import inputs as identity
 from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, Owner
 
 INTAKE = "intake"
+REFRESH = "refresh"
 CONVERT = "convert"
 KEEP_FINISHED_SECONDS = 3600  # for somebody who reads its log; the operator needs no finished Job
 
@@ -47,8 +48,10 @@ def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
         main=stages.inspect(),
         volumes=stages.volumes(["fetch", "inspect"], publishes=False),
     )
-    name = names.intake_job_name(action.inputs)
-    return _job(name, namespace, INTAKE, action.inputs, action.pool, action.owners, pod)
+    name, component = names.intake_job_name(action.inputs), INTAKE
+    if action.again:
+        name, component = names.refresh_job_name(action.inputs), REFRESH
+    return _job(name, namespace, component, action.inputs, action.pool, action.owners, pod)
 
 
 def convert_job(action: ApplyConvertJob, namespace: str) -> Object:

@@ -14,7 +14,7 @@ _OUTSIDE_6: Object = {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10", "fd00:
 
 
 def network_policies(pool: str, owner: Owner, store_uri: str, namespace: str) -> list[Object]:
-    """Policies for all pods of a pool: default deny, servers, intakes, conversions, clean-ups.
+    """Policies for all pods of a pool: default deny, servers, Jobs of models, clean-ups.
 
     Destinations by name do not exist in NetworkPolicy, and the store's address stands in a Secret
     that the operator does not read. So egress is TCP to anywhere but link-local addresses, where
@@ -31,6 +31,7 @@ def network_policies(pool: str, owner: Owner, store_uri: str, namespace: str) ->
             {"ingress": _server_ingress(), "egress": [_name_lookup(), *downloads]},
         ),
         _policy(pool, owner, namespace, "intake", {"egress": [_name_lookup(), _transfer()]}),
+        _policy(pool, owner, namespace, "refresh", {"egress": [_name_lookup(), _transfer()]}),
         _policy(pool, owner, namespace, "convert", {"egress": [_name_lookup(), _transfer()]}),
         _policy(pool, owner, namespace, "sweep", {"egress": [_name_lookup(), *downloads]}),
     ]

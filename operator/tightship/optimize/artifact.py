@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def write(conversion: Conversion, folder: Path) -> Summary | None:
         return None
     np.savez(folder / "golden.npz", **outcome.golden)
     (folder / "profile.json").write_text(outcome.profile.to_json())
-    unsigned = report.summary(conversion, "").to_json()
+    now = int(time.time())
+    unsigned = report.summary(conversion, "", now).to_json()
     rtol, atol = outcome.tolerance
     manifest = {
         "schema": MANIFEST_SCHEMA,
@@ -52,7 +54,7 @@ def write(conversion: Conversion, folder: Path) -> Summary | None:
         SUMMARY: unsigned,
     }
     _write_json(folder / MANIFEST, manifest)
-    return report.summary(conversion, digest((folder / MANIFEST).read_bytes()))
+    return report.summary(conversion, digest((folder / MANIFEST).read_bytes()), now)
 
 
 def stored_summary(manifest: bytes) -> Summary:

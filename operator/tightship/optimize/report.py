@@ -247,7 +247,7 @@ def speedup(conversion: Conversion) -> float:
     return conversion.chosen.timed.speedup if conversion.chosen.timed else 1.0
 
 
-def summary(conversion: Conversion, digest: str) -> Summary:
+def summary(conversion: Conversion, digest: str, evaluated: int) -> Summary:
     """What goes into the status; only for a conversion that was proven in Triton.
 
     Raises:
@@ -279,6 +279,7 @@ def summary(conversion: Conversion, digest: str) -> Summary:
         load_seconds=outcome.profile.load_seconds,
         duty_seconds=outcome.profile.at(1).busy_seconds,
         max_batch=outcome.profile.max_batch,
+        evaluated=evaluated,
     )
 
 

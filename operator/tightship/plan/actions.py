@@ -58,7 +58,7 @@ class ApplyModelService:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyIntakeJob:
-    """An intake of one source and its data. `inputs` names it; `model` stands for all users."""
+    """An intake of one source and its data, `again` when it is known and may have changed."""
 
     inputs: str
     owners: tuple[Owner, ...]
@@ -66,6 +66,7 @@ class ApplyIntakeJob:
     pool_spec: ServingPoolSpec
     model_spec: OptimizedModelSpec
     reason: str
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tightship.api import names
 from tightship.api.artifact import IntakeResult, Summary
 from tightship.api.conditions import Condition, ConditionStatus, Reason
 from tightship.api.failures import DIGEST_MISMATCH
-from tightship.plan import figures, remembered
+from tightship.plan import figures, refresh, remembered
 from tightship.plan import work as units
-from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, DeleteJob, Owner
+from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, DeleteJob
 from tightship.plan.inputs import PoolIdentity
 from tightship.plan.memo import POOL
 from tightship.plan.snapshot import JobKind, JobState
@@ -37,11 +36,12 @@ class Outcome:
     conversion: Mapping[str, Any] = field(default_factory=dict)
     artifact: Mapping[str, Any] | None = None
     optimization: Mapping[str, Any] | None = None
+    refresh: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversions:
-    """Outcomes by model name, actions in order, and when a retry is due (None: never)."""
+    """Outcomes by model name, actions in order, when a retry or a look is due (None: never)."""
 
     outcomes: Mapping[str, Outcome]
     actions: tuple[ApplyIntakeJob | ApplyConvertJob | DeleteJob, ...]
@@ -98,6 +98,8 @@ class _Planner:
         self._wake: float | None = None
         self._needed: set[tuple[JobKind, str]] = set()
         self._stale: dict[str, DeleteJob] = {}
+        self._looks: dict[str, refresh.Look] = {}
+        self._spare = 0  # slots of intakes that no intake waits for
         self._intakes, self._artifacts = remembered.known(self._models, memo)
 
     def plan(self, held: frozenset[str]) -> Conversions:
@@ -109,14 +111,17 @@ class _Planner:
         held |= {m.uid for m in self._models if m.paused}
         self._actions += self._stale.values()
         self._actions += delete_unneeded(self._jobs.values(), self._needed, held)
-        for kind in JobKind:
-            self._schedule([w for w in self._work.values() if w.kind is kind])
+        for kind in (JobKind.INTAKE, JobKind.CONVERT):
+            self._schedule(kind, [w for w in self._work.values() if w.kind is kind])
+        self._look_again()
         return Conversions(outcomes=self._outcomes, actions=tuple(self._actions), wake=self._wake)
 
     def _step(self, model: ModelFact) -> None:
         spec = spec_of(model)
         name = self._memo.of(model.name, PoolIdentity.inputs_hash, self._identity, spec)
         self._needed.add((JobKind.INTAKE, name))
+        if refresh.is_watched(spec):
+            self._look(name, model)
         intake = self._intake(name, model)
         if intake is None:
             self._join(JobKind.INTAKE, name, model, None)
@@ -145,16 +150,67 @@ class _Planner:
         self._outcomes[model.name] = _kept(model, units.changed())
 
     def _intake(self, name: str, model: ModelFact) -> IntakeResult | None:
-        """What the model's own status knows counts first, since a source may have changed."""
+        """What the model's own status knows counts first, since a source may have changed.
+
+        Unless another look has found other bytes since.
+        """
         own = self._memo.of(model.name, remembered.intake_of, model)
-        if own and own[0] == name:
-            return own[1]
+        look = self._looks.get(model.name)
+        known = own[1] if own and own[0] == name else None
+        if look and look.found and not (known and refresh.same_bytes(known, look.found)):
+            return look.found
+        if known:
+            return known
         if name in self._intakes and not remembered.renewed(model, name):
             return self._intakes[name]
         job = self._jobs.get((JobKind.INTAKE, name))
         if job and job.state is JobState.SUCCEEDED and isinstance(job.result, IntakeResult):
             return job.result
         return None
+
+    def _look(self, name: str, model: ModelFact) -> None:
+        """What is known of the last look; a Job that has told everybody is not needed."""
+        intake, again = (self._jobs.get((kind, name)) for kind in (JobKind.INTAKE, JobKind.REFRESH))
+        look = self._memo.of(model.name, refresh.last_look, model, name, intake, again)
+        self._looks[model.name] = look
+        if again and (look.news or again.state is not JobState.SUCCEEDED):
+            self._needed.add((JobKind.REFRESH, name))
+
+    def _look_again(self) -> None:
+        """Looks that are due, once for equal inputs."""
+        works: dict[str, Work] = {}
+        for model in self._models:
+            look = self._looks.get(model.name)
+            if look is None:
+                continue
+            outcome = self._outcomes[model.name]
+            self._outcomes[model.name] = self._memo.of(model.name, _looked, outcome, look)
+            settled = outcome.condition.status is not ConditionStatus.UNKNOWN
+            if settled and not look.news and self._is_due(look, model):
+                work = Work(kind=JobKind.REFRESH, name=look.inputs, intake=None)
+                work = works.setdefault(look.inputs, work)
+                work.job = self._jobs.get((JobKind.REFRESH, look.inputs))
+                work.users.append(model)
+        for work in sorted(works.values(), key=lambda w: w.order):
+            self._begin_look(work)
+
+    def _is_due(self, look: refresh.Look, model: ModelFact) -> bool:
+        interval = spec_of(model).model.refresh_interval
+        due = refresh.due(look, interval, self._pool.converter.retries)
+        if self._now < due:
+            self._wake = min(due, self._wake or due)
+        return self._now >= due
+
+    def _begin_look(self, work: Work) -> None:
+        """Intakes come first and share their slots; a former Job of that name has to be gone."""
+        if units.active(work):
+            self._apply(work, "another model needs it too", only_new_owners=True)
+        elif work.job:
+            reason = "the source is looked at again, by a Job of this name"
+            self._actions.append(DeleteJob(name=work.job.name, uid=work.job.uid, reason=reason))
+        elif self._spare > 0:
+            self._spare -= 1
+            self._apply(work, f"{work.label}: its source may have changed since the last look")
 
     def _artifact(self, model: ModelFact, key: str) -> remembered.Parts | None:
         own = model.status.get("artifact")
@@ -176,7 +232,7 @@ class _Planner:
         work.job = self._jobs.get((kind, name))
         work.users.append(model)
 
-    def _schedule(self, works: list[Work]) -> None:
+    def _schedule(self, kind: JobKind, works: list[Work]) -> None:
         for work in works:
             units.recall(work)
             units.learn(work)
@@ -185,7 +241,7 @@ class _Planner:
         for work in active:
             self._tell(work, units.running(work))
             self._apply(work, "another model needs it too", only_new_owners=True)
-        self._queue([w for w in idle if self._settled(w)], active)
+        self._queue(kind, [w for w in idle if self._settled(w)], active)
 
     def _settled(self, work: Work) -> bool:
         """Says what a failure means for its users; True when the work may be queued (again)."""
@@ -224,12 +280,16 @@ class _Planner:
         self._actions.append(DeleteJob(name=work.job.name, uid=work.job.uid, reason=reason))
         return False
 
-    def _queue(self, waiting: list[Work], active: list[Work]) -> None:
+    def _queue(self, kind: JobKind, waiting: list[Work], active: list[Work]) -> None:
         converter = self._pool.converter
-        intake = bool(waiting) and waiting[0].kind is JobKind.INTAKE
-        limit = converter.max_concurrent_intakes if intake else converter.max_concurrent
+        limit, free = converter.max_concurrent, converter.max_concurrent - len(active)
+        if kind is JobKind.INTAKE:
+            looks = [j for j in self._jobs.values() if j.kind is JobKind.REFRESH and not j.ended]
+            limit = converter.max_concurrent_intakes
+            free = limit - len(active) - len(looks)
+            self._spare = free - len(waiting)
         waiting.sort(key=lambda w: w.order)
-        free = max(0, limit - len(active))
+        free = max(0, free)
         for work in waiting[:free]:
             self._apply(work, units.why(work))
             self._tell(work, units.starting(work))
@@ -242,35 +302,7 @@ class _Planner:
     def _apply(self, work: Work, reason: str, *, only_new_owners: bool = False) -> None:
         if only_new_owners and work.job and {m.uid for m in work.users} <= work.job.owners:
             return
-        owners = tuple(
-            Owner(kind=names.OPTIMIZED_MODEL, name=m.name, uid=m.uid) for m in work.users
-        )
-        spec = spec_of(work.users[0])
-        if work.intake is None:
-            self._actions.append(
-                ApplyIntakeJob(
-                    inputs=work.name,
-                    owners=owners,
-                    pool=self._pool_name,
-                    pool_spec=self._pool,
-                    model_spec=spec,
-                    reason=reason,
-                )
-            )
-            return
-        self._actions.append(
-            ApplyConvertJob(
-                key=work.name,
-                owners=owners,
-                pool=self._pool_name,
-                pool_spec=self._pool,
-                model_spec=spec,
-                source_digest=work.intake.source_digest,
-                calibration_digest=work.intake.calibration_digest,
-                evaluation_digest=work.intake.evaluation_digest,
-                reason=reason,
-            )
-        )
+        self._actions.append(units.job(work, self._pool_name, self._pool, reason))
 
     def _tell(self, work: Work, condition: Condition) -> None:
         if work.intake is not None:
@@ -301,14 +333,19 @@ def _finished(
     )
 
 
+def _looked(outcome: Outcome, look: refresh.Look) -> Outcome:
+    return replace(outcome, refresh=look.to_json())
+
+
 def _frozen(model: ModelFact) -> Outcome:
     """A paused model keeps what its status says."""
     artifact, optimization = model.status.get("artifact"), model.status.get("optimization")
+    message = "The model is paused: nothing is converted until the annotation is removed."
+    told = units.condition(ConditionStatus.UNKNOWN, Reason.PAUSED, message)
     if artifact:
         limitations = (model.status.get("conversion") or {}).get("limitations", ())
-        return _kept(model, units.converted(artifact, optimization or {}, limitations))
-    message = "The model is paused: nothing is converted until the annotation is removed."
-    return _kept(model, units.condition(ConditionStatus.UNKNOWN, Reason.PAUSED, message))
+        told = units.converted(artifact, optimization or {}, limitations)
+    return replace(_kept(model, told), refresh=model.status.get("refresh"))
 
 
 def _kept(model: ModelFact, condition: Condition) -> Outcome:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tightship.api import quantity
+from tightship.api.conditions import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,7 +71,9 @@ def artifact_json(summary: Summary) -> dict[str, Any]:
 
 def optimization_json(summary: Summary, store_uri: str) -> dict[str, Any]:
     """`status.optimization`."""
+    time = {} if summary.evaluated is None else {"evaluationTime": timestamp(summary.evaluated)}
     return {
+        **time,
         "speedup": ratio(summary.speedup),
         "latency": {
             "before": duration(summary.p50_before),

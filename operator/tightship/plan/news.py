@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 MOVED = "Moved"
 NORMAL, WARNING = "Normal", "Warning"
-MODEL_TOPICS = (ConditionType.CONVERTED, ConditionType.PLACED, ConditionType.SERVING)
+MODEL_TOPICS = (
+    ConditionType.CONVERTED,
+    ConditionType.PLACED,
+    ConditionType.SERVING,
+    ConditionType.FRESH,
+)
 POOL_TOPICS = (ConditionType.READY, ConditionType.UPDATED)
 
 
@@ -28,8 +33,8 @@ def tell(
     """
     for topic in topics:
         old, new = find_condition(before, topic), find_condition(after, topic)
-        if topic is ConditionType.UPDATED and not old:
-            continue  # servers that are the first ones are no news
+        if not new or (topic is ConditionType.UPDATED and not old):
+            continue  # servers that are the first ones are no news, nor is a wish that is gone
         same = (old.get("status"), old.get("reason")) == (new.get("status"), new.get("reason"))
         retry = new.get("reason") == Reason.RETRYING
         if same or (new.get("status") == ConditionStatus.UNKNOWN and not retry):

@@ -21,6 +21,7 @@ from tightship.plan.actions import (
 )
 from tightship.plan.conversion import plan_conversions
 from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, down_since, not_asked_yet, observe
+from tightship.plan.freshness import ages_at, freshness
 from tightship.plan.holdings import packable
 from tightship.plan.memo import POOL, Memo
 from tightship.plan.news import MODEL_TOPICS, POOL_TOPICS, tell
@@ -119,15 +120,20 @@ class _Planner:
             *self._tell_pool(fleet, steps, placement, targets),
         ]
         actions = tell_ if self._pool.paused else [*begin, *servers, *services, *act, *tell_]
-        return Plan(actions=tuple(actions), requeue_after=self._wake(fleet, steps, conversions))
+        return Plan(
+            actions=tuple(actions), requeue_after=self._wake(fleet, steps, conversions, targets)
+        )
 
-    def _wake(self, fleet: Fleet, steps: Steps, conversions: Conversions) -> float | None:
+    def _wake(
+        self, fleet: Fleet, steps: Steps, conversions: Conversions, targets: list[Target]
+    ) -> float | None:
         now = self._snapshot.now
         times = [t for t in (steps.wake, conversions.wake) if t is not None]
         times += [
             down + SERVER_GRACE for v in fleet.views if (down := down_since(v.fact)) is not None
         ]
         times += [t for m in self._snapshot.models if (t := settles_at(m, fleet)) is not None]
+        times += [t for found in targets if (t := ages_at(found.model, found.outcome)) is not None]
         due = [t - now for t in times if t > now]
         return max(WAKE_MIN, min(due)) if due else None
 
@@ -246,6 +252,7 @@ class _Planner:
                 fleet.seen(name),
                 shortage,
                 waiting if shortage else None,
+                freshness(found.model, found.outcome, self._spec.converter.retries, snapshot.now),
                 paused=self._pool.paused,
             )
             if not self._memo.of(name, is_told, subject, self._spec):

@@ -43,12 +43,18 @@ def artifact_of(model: ModelFact) -> Parts | None:
 def known(
     models: Iterable[ModelFact], memo: Memo
 ) -> tuple[dict[str, IntakeResult], dict[str, Parts]]:
-    """What all statuses know together: intakes by inputs' hash, artifacts by KEY."""
+    """What all statuses know together: intakes by inputs' hash, artifacts by KEY.
+
+    Where they saw different bytes, the last look counts.
+    """
     intakes: dict[str, IntakeResult] = {}
     artifacts: dict[str, Parts] = {}
+    looks: dict[str, str] = {}
     for model in models:
         if found := memo.of(model.name, intake_of, model):
-            intakes.setdefault(*found)
+            look = (model.status.get("refresh") or {}).get("lastCheckTime", "")
+            if found[0] not in intakes or look > looks[found[0]]:
+                intakes[found[0]], looks[found[0]] = found[1], look
         if parts := memo.of(model.name, artifact_of, model):
             artifacts.setdefault(parts[0]["key"], parts)
     return intakes, artifacts

@@ -58,6 +58,7 @@ class JobKind(StrEnum):
     """What a Job is for; the value of its component label."""
 
     INTAKE = "intake"
+    REFRESH = "refresh"  # an intake of what a status knows already, which may have changed
     CONVERT = "convert"
 
 

@@ -14,7 +14,7 @@ from tightship.api.conditions import (
     merge_conditions,
 )
 from tightship.api.v1alpha1 import OptimizedModelSpec
-from tightship.plan import figures, inputs
+from tightship.plan import figures, freshness, inputs
 from tightship.plan.serving import measured
 from tightship.plan.verdict import Copies, Subject, conditions, count, transition
 
@@ -43,6 +43,7 @@ def model_status(subject: Subject, pool: ServingPoolSpec, now: float) -> dict[st
         ),
         "modelStatus": _model_status(subject, copies, state),
         "conversion": subject.outcome.conversion,
+        "refresh": subject.outcome.refresh,
         "artifact": subject.outcome.artifact,
         "previous": _previous(subject, state),
         "optimization": subject.outcome.optimization,
@@ -71,6 +72,7 @@ def subject_of(
     sights: tuple[Sight, ...],
     shortage: Shortage | None,
     waiting: str | None,
+    fresh: Condition | None,
     *,
     paused: bool,
 ) -> Subject:
@@ -90,6 +92,7 @@ def subject_of(
         conflict=found.conflict,
         paused=found.model.paused or paused,
         waiting=waiting,
+        fresh=fresh,
     )
 
 
@@ -117,6 +120,8 @@ def stranded_status(model: ModelFact, why: Condition, now: float, *, gone: bool)
                 message=known.get("message", why.message),
             )
         )
+    fresh = freshness.known(model)
+    parts += [fresh] if fresh else []
     kept = {n: v for n, v in model.status.items() if not (gone and n in {"placement", "replicas"})}
     return {
         **kept,

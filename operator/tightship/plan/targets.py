@@ -118,6 +118,7 @@ def kept_outcome(model: ModelFact, condition: Condition) -> Outcome:
         conversion=model.status.get("conversion", {}),
         artifact=model.status.get("artifact"),
         optimization=model.status.get("optimization"),
+        refresh=model.status.get("refresh"),
     )
 
 

@@ -49,6 +49,7 @@ class Subject:
     conflict: bool = False  # a Service of that name is not ours
     paused: bool = False
     waiting: str | None = None  # why the server that it waits for does not start
+    fresh: Condition | None = None  # None: nobody asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,12 @@ def transition(subject: Subject, copies: Copies) -> str:
 
 
 def conditions(subject: Subject, copies: Copies, state: str) -> list[Condition]:
-    """Ready, Converted, Placed and Serving."""
+    """Ready, Converted, Placed and Serving, and Fresh where it is asked for."""
     converted = subject.outcome.condition
     placed = _placed(subject)
     serving = _serving(subject, copies)
     ready = _ready(subject, [converted, placed, serving], copies, state)
-    return [ready, converted, placed, serving]
+    return [ready, converted, placed, serving, *([subject.fresh] if subject.fresh else [])]
 
 
 def _true(kind: ConditionType, reason: Reason, message: str) -> Condition:

@@ -16,12 +16,14 @@ from tightship.api.conditions import (
 )
 from tightship.api.failures import Failure
 from tightship.api.v1alpha1 import OptimizedModelSpec
+from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, Owner
 from tightship.plan.snapshot import JobKind, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tightship.api.artifact import IntakeResult
+    from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.snapshot import JobFact, ModelFact
 
 BACKOFF_FIRST = 10.0  # seconds before the second attempt; doubles
@@ -73,6 +75,35 @@ def spec_of(model: ModelFact) -> OptimizedModelSpec:
     raise TypeError(f"model {model.name} has no valid spec")
 
 
+def job(
+    work: Work, pool_name: str, pool: ServingPoolSpec, reason: str
+) -> ApplyIntakeJob | ApplyConvertJob:
+    """Its Job, owned by all users."""
+    owners = tuple(Owner(kind=names.OPTIMIZED_MODEL, name=m.name, uid=m.uid) for m in work.users)
+    spec = spec_of(work.users[0])
+    if work.intake is None:
+        return ApplyIntakeJob(
+            inputs=work.name,
+            owners=owners,
+            pool=pool_name,
+            pool_spec=pool,
+            model_spec=spec,
+            reason=reason,
+            again=work.kind is JobKind.REFRESH,
+        )
+    return ApplyConvertJob(
+        key=work.name,
+        owners=owners,
+        pool=pool_name,
+        pool_spec=pool,
+        model_spec=spec,
+        source_digest=work.intake.source_digest,
+        calibration_digest=work.intake.calibration_digest,
+        evaluation_digest=work.intake.evaluation_digest,
+        reason=reason,
+    )
+
+
 def backoff(attempts: int) -> float:
     """Seconds between the end of a failed attempt and the next one."""
     return float(min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** (attempts - 1)))
@@ -109,14 +140,16 @@ def learn(work: Work) -> None:
     work.attempts += 1
     work.failed_job = job.uid
     work.remembered = False
+    work.failure = failure_of(job)
+
+
+def failure_of(job: JobFact) -> Failure:
+    """Why a Job that has ended brought nothing."""
     if job.state is JobState.SUCCEEDED:
         message = "The Job succeeded but left no readable answer."
-        work.failure = Failure(reason=Reason.RESULT_MISSING, message=message, retryable=True)
-    else:
-        message = "The Job ended without an answer: it was evicted, out of time or removed."
-        work.failure = job.failure or Failure(
-            reason=Reason.JOB_FAILED, message=message, retryable=True
-        )
+        return Failure(reason=Reason.RESULT_MISSING, message=message, retryable=True)
+    message = "The Job ended without an answer: it was evicted, out of time or removed."
+    return job.failure or Failure(reason=Reason.JOB_FAILED, message=message, retryable=True)
 
 
 def active(work: Work) -> bool:

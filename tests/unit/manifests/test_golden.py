@@ -6,6 +6,7 @@ files anew.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ CASES: dict[str, Callable[[], _Objects]] = {
     "servers-full": lambda: server_objects(actions.servers(full=True), actions.NAMESPACE),
     "intake-minimal": lambda: [intake_job(actions.intake(full=False), actions.NAMESPACE)],
     "intake-full": lambda: [intake_job(actions.intake(full=True), actions.NAMESPACE)],
+    "refresh": lambda: [
+        intake_job(replace(actions.intake(full=False), again=True), actions.NAMESPACE)
+    ],
     "convert-minimal": lambda: [convert_job(actions.convert(full=False), actions.NAMESPACE)],
     "convert-full": lambda: [convert_job(actions.convert(full=True), actions.NAMESPACE)],
     "service": lambda: [model_service(actions.service(), actions.NAMESPACE)],

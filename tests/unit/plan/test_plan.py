@@ -78,6 +78,7 @@ def test_status_of_a_served_model_is_exactly_this() -> None:
             "busyTime": "1.2ms",
         },
         "optimization": {
+            "evaluationTime": "1970-01-12T13:46:40Z",
             "speedup": "2.41",
             "latency": {"before": "4.6ms", "after": "1.91ms", "p99": "2.3ms"},
             "metric": {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.plan.world import MIB, World, model_spec, pool_spec
+from tests.unit.plan.world import LOOK, MIB, World, model_spec, pool_spec
 
 from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.plan import plan
@@ -19,8 +19,13 @@ NAMES = ("a", "b", "c", "d")
 URIS = ("s3://m/1", "s3://m/2", "s3://m/3")
 SIZES = {"s3://m/1": 100, "s3://m/2": 250, "s3://m/3": 450}
 
+REFRESH = (0.0, 60.0, 90.0)
 edits = st.tuples(
-    st.just("model"), st.sampled_from(NAMES), st.sampled_from(URIS), st.integers(1, 3)
+    st.just("model"),
+    st.sampled_from(NAMES),
+    st.sampled_from(URIS),
+    st.integers(1, 3),
+    st.sampled_from(REFRESH),
 )
 deletions = st.tuples(st.just("delete"), st.sampled_from(NAMES))
 faults = st.tuples(
@@ -28,7 +33,7 @@ faults = st.tuples(
 )
 pools = st.tuples(st.just("pool"), st.sampled_from(["template", "bigger", "smaller", "image"]))
 sources = st.tuples(st.just("source"), st.sampled_from(URIS))
-waits = st.tuples(st.just("wait"), st.integers(1, 25))
+waits = st.tuples(st.just("wait"), st.one_of(st.integers(1, 25), st.just(150)))
 stories = st.lists(
     st.one_of(edits, edits, waits, waits, deletions, faults, pools, sources), max_size=14
 )
@@ -36,9 +41,10 @@ stories = st.lists(
 
 def change(world: World, step: tuple[Any, ...]) -> None:
     match step:
-        case ("model", name, uri, replicas):
+        case ("model", name, uri, replicas, refresh):
             write = world.edit if name in world.models else world.add
-            write(name, model_spec(uri, replicas=replicas))
+            age = refresh * 2 or None
+            write(name, model_spec(uri, replicas=replicas, refresh=refresh, age=age))
         case ("delete", name):
             if name in world.models:
                 world.delete(name)
@@ -112,4 +118,4 @@ def test_promises_hold_at_every_step(
         assert status == "True" or reason in terminal, (name, status, reason)
     again = plan(world.snapshot())
     assert not world.pending(again)
-    assert again.requeue_after is None
+    assert again.requeue_after is None or again.requeue_after >= LOOK

@@ -29,6 +29,7 @@ from tightship.api.v1alpha1 import (
     Converter,
     LatencyObjective,
     ModelSource,
+    Monitoring,
     OptimizedModelSpec,
     Resources,
     ServerTemplate,
@@ -76,9 +77,15 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 STEP = 0.5
+LOOK = 20.0  # seconds to the next wake of a pool at rest that looks at its sources
 CLIENT_LAG = 1.1  # seconds that a node may still send requests to an endpoint that has gone
 START = 1_000_000.0
 BASE = 300 * MIB
+JOB_NAMES = {
+    JobKind.INTAKE: names.intake_job_name,
+    JobKind.REFRESH: names.refresh_job_name,
+    JobKind.CONVERT: names.convert_job_name,
+}
 LOADS = (LoadState.FETCHING, LoadState.LOADING, LoadState.VERIFYING)
 
 
@@ -117,11 +124,14 @@ def model_spec(
     *,
     replicas: int = 1,
     priority: int = 100,
+    refresh: float = 0.0,
+    age: float | None = None,
     **serving: Any,  # noqa: ANN401 (fields of Serving)
 ) -> OptimizedModelSpec:
-    """A model from `uri`."""
+    """A model from `uri`, looked at again every `refresh` seconds, evaluated within `age`."""
     return OptimizedModelSpec(
-        model=ModelSource(storage_uri=uri),
+        model=ModelSource(storage_uri=uri, refresh_interval=refresh),
+        monitoring=Monitoring(max_age=age),
         serving=Serving(pool="shared", replicas=replicas, priority=priority, **serving),
     )
 
@@ -415,7 +425,8 @@ class World:
             before = self.picture()
             result = self.step()
             calm = before == self.picture() and not self.pending(result)
-            quiet = quiet + 1 if calm and result.requeue_after is None else 0
+            soon = result.requeue_after is not None and result.requeue_after < LOOK
+            quiet = quiet + 1 if calm and not soon else 0
             if quiet > 6:
                 return
         raise AssertionError(f"no rest after {limit} steps: {self.pending(result)}")
@@ -451,7 +462,8 @@ class World:
             case ApplyModelService():
                 assert action.model in self.models
             case ApplyIntakeJob():
-                self._apply_job(JobKind.INTAKE, action.inputs, action)
+                kind = JobKind.REFRESH if action.again else JobKind.INTAKE
+                self._apply_job(kind, action.inputs, action)
             case ApplyConvertJob():
                 self._apply_job(JobKind.CONVERT, action.key, action)
             case DeleteJob():
@@ -484,8 +496,7 @@ class World:
     def _apply_job(
         self, kind: JobKind, inputs: str, action: ApplyIntakeJob | ApplyConvertJob
     ) -> None:
-        intake = kind is JobKind.INTAKE
-        name = names.intake_job_name(inputs) if intake else names.convert_job_name(inputs)
+        name = JOB_NAMES[kind](inputs)
         owners = frozenset(owner.uid for owner in action.owners)
         old = self.jobs.get(name)
         if old is not None:
@@ -551,7 +562,7 @@ class World:
         )
 
     def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary:
-        if job.kind is JobKind.INTAKE:
+        if job.kind is not JobKind.CONVERT:
             limits = self.limitations.get(uri, ())
             return IntakeResult(
                 source_digest=self._digest(uri), source_bytes=10, limitations=limits
@@ -722,7 +733,8 @@ class World:
         open_ = [
             j.kind for j in self.jobs.values() if j.state in {JobState.PENDING, JobState.RUNNING}
         ]
-        assert open_.count(JobKind.INTAKE) <= spec.converter.max_concurrent_intakes
+        looks = open_.count(JobKind.INTAKE) + open_.count(JobKind.REFRESH)
+        assert looks <= spec.converter.max_concurrent_intakes
         assert open_.count(JobKind.CONVERT) <= spec.converter.max_concurrent
 
     # What users see

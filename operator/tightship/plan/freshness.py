@@ -1,0 +1,138 @@
+"""The condition Fresh: whether what is served may still be believed, and when that has to be asked.
+
+It is about knowledge alone: no model is taken out of service for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tightship.api.conditions import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Reason,
+    find_condition,
+    seconds_of,
+    timestamp,
+)
+from tightship.api.failures import Failure
+from tightship.plan.refresh import is_watched
+from tightship.plan.snapshot import InvalidSpec
+
+if TYPE_CHECKING:
+    from tightship.plan.conversion import Outcome
+    from tightship.plan.snapshot import ModelFact
+
+
+def freshness(model: ModelFact, outcome: Outcome, retries: int, now: float) -> Condition | None:
+    """What is known; None where neither a refreshInterval nor monitoring asks.
+
+    `retries` are those of the pool: after so many looks that failed in a row somebody has to act.
+    """
+    if isinstance(model.spec, InvalidSpec):
+        return known(model)
+    age = model.spec.monitoring.max_age
+    if age is None and not is_watched(model.spec):
+        return None
+    if not outcome.artifact:
+        return _unknown(Reason.AWAITING_CONVERSION, "Nothing has been converted yet.")
+    return (
+        _old(outcome, age, now)
+        or _unseen(outcome, retries)
+        or _outdated(outcome)
+        or _undated(outcome, age)
+        or _fresh(outcome, age)
+    )
+
+
+def ages_at(model: ModelFact, outcome: Outcome) -> float | None:
+    """When the evaluation of what is served becomes older than it may be."""
+    if isinstance(model.spec, InvalidSpec) or model.spec.monitoring.max_age is None:
+        return None
+    time = evaluated(outcome)
+    return None if time is None else time + model.spec.monitoring.max_age
+
+
+def evaluated(outcome: Outcome) -> float | None:
+    """When the metric of what is served was last measured."""
+    return seconds_of((outcome.optimization or {}).get("evaluationTime"))
+
+
+def known(model: ModelFact) -> Condition | None:
+    """The condition that the status has, for a model about which nothing new can be said."""
+    live = find_condition(model.status, ConditionType.FRESH)
+    if not live:
+        return None
+    return Condition(
+        type=ConditionType.FRESH,
+        status=ConditionStatus(live["status"]),
+        reason=live["reason"],
+        message=live["message"],
+    )
+
+
+def _old(outcome: Outcome, age: float | None, now: float) -> Condition | None:
+    time = evaluated(outcome)
+    if age is None or time is None or now < time + age:
+        return None
+    message = (
+        f"What is served was last evaluated at {timestamp(time)}, more than {age / 3600:g} h ago. "
+        "Give newer evaluation data, which converts the model anew, or raise monitoring.maxAge."
+    )
+    return _false(Reason.TOO_OLD, message)
+
+
+def _unseen(outcome: Outcome, retries: int) -> Condition | None:
+    """The last look at the source failed, so nobody knows what is there now."""
+    look = outcome.refresh or {}
+    if not look.get("failure"):
+        return None
+    failure = Failure.from_json(look["failure"])
+    message = (
+        f"The last look at the source and its data failed: {failure.message} What is served stays "
+        "as it is, and the next look comes by itself."
+    )
+    again = failure.retryable and int(look.get("attempts", 0)) <= retries
+    return (_unknown if again else _false)(failure.reason, message)
+
+
+def _outdated(outcome: Outcome) -> Condition | None:
+    if outcome.condition.status is ConditionStatus.TRUE:
+        return None
+    message = "What is served is of a former source, data or spec, until the present ones are "
+    if outcome.condition.status is ConditionStatus.FALSE:
+        return _false(Reason.OUTDATED, f"{message}converted. Converted says what is in the way.")
+    return _unknown(Reason.OUTDATED, f"{message}converted. Converted says how far that is.")
+
+
+def _undated(outcome: Outcome, age: float | None) -> Condition | None:
+    if age is None or evaluated(outcome) is not None:
+        return None
+    message = (
+        "Its artifact does not say when it was evaluated, since an older converter made it. Newer "
+        "evaluation data, which convert the model anew, end that."
+    )
+    return _unknown(Reason.NOT_EVALUATED, message)
+
+
+def _fresh(outcome: Outcome, age: float | None) -> Condition:
+    """Without the time of the last look, which would be another message each time."""
+    time = evaluated(outcome)
+    told = [] if age is None or time is None else [f"It was evaluated at {timestamp(time)}."]
+    if outcome.refresh:
+        told.insert(0, "Source and data are those that it was converted from.")
+    message = " ".join(told) or "Nothing newer is known."
+    return _condition(ConditionStatus.TRUE, Reason.FRESH, message)
+
+
+def _condition(status: ConditionStatus, reason: str, message: str) -> Condition:
+    return Condition(type=ConditionType.FRESH, status=status, reason=reason, message=message)
+
+
+def _unknown(reason: str, message: str) -> Condition:
+    return _condition(ConditionStatus.UNKNOWN, reason, message)
+
+
+def _false(reason: str, message: str) -> Condition:
+    return _condition(ConditionStatus.FALSE, reason, message)
