@@ -360,7 +360,7 @@ def test_weights_in_half_precision(name: str) -> None:
 
 
 def test_nodes_that_overflow_stay_in_fp32() -> None:
-    model, types = half._typed(build.perceptron())
+    model, types = half.typed(build.perceptron())
     names = [node.name for node in model.graph.node]
     calm = dict.fromkeys(["a", "b", "c", "y"], 1.0)
 
@@ -369,7 +369,7 @@ def test_nodes_that_overflow_stay_in_fp32() -> None:
 
 
 def test_converted_model_keeps_its_interface_and_halves_its_weights() -> None:
-    model, types = half._typed(build.perceptron())
+    model, types = half.typed(build.perceptron())
     everything = frozenset(node.name for node in model.graph.node)
     converted = half.converted(model, types, everything)
     assert [v.type.tensor_type.elem_type for v in converted.graph.output] == [1]
