@@ -62,7 +62,7 @@ def exhaustive(name: str) -> dict[str, Any]:
             "--output", folder / "artifact", "--calibration", files / "calibration.npz",
             "--evaluation", files / "evaluation.npz", "--metric", MODELS[name].metric.value,
             "--search", "grid", "--trials", "1000", "--search-seconds", "36000",
-            "--no-prune", "--no-half-precision", "--json",
+            "--no-prune", "--no-half-precision", "--json", "--no-cache",
         ]  # fmt: skip
         done = subprocess.run(
             [str(part) for part in command], cwd=cache.REPOSITORY, stdout=subprocess.PIPE,

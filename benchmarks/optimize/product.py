@@ -78,7 +78,7 @@ def optimize(name: str, files: Path, output: Path, triton: Triton) -> Optimized:
     command = [
         sys.executable, "-m", "tightship", "optimize", files / "model.onnx", "--output", output,
         "--calibration", files / "calibration.npz", "--evaluation", files / "evaluation.npz",
-        "--metric", MODELS[name].metric.value, "--json", "--triton", triton.http,
+        "--metric", MODELS[name].metric.value, "--json", "--no-cache", "--triton", triton.http,
         "--triton-metrics", triton.metrics, "--models", triton.repository,
     ]  # fmt: skip
     started = time.monotonic()

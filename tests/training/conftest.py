@@ -35,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning"))
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_known_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever optimizes here begins with an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @dataclass(frozen=True)
 class Scene:
     """A folder with the trainer, its weights, the exported model and evaluation data."""

@@ -16,12 +16,13 @@ from tightship.api.job import DataRequest, JobRequest, SearchRequest
 from tightship.api.names import HTTP_PORT
 from tightship.api.v1alpha1 import ModelFormat, Objective, SearchStrategy
 from tightship.optimize import artifact, conversion, report, terminal
+from tightship.optimize import cache as caching
 from tightship.optimize.budget import Budget
 from tightship.optimize.conversion import Conversion
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.metrics import arguments as own_metric
-from tightship.optimize.progress import Progress
+from tightship.optimize.progress import Noted, Progress
 from tightship.optimize.proof import TritonAddress
 from tightship.optimize.training import arguments
 from tightship.storage import StorageError
@@ -90,6 +91,20 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--triton-metrics", help="HOST:PORT of its metrics (default: port + 2)")
     made.add_argument("--models", type=Path, help="that Triton's model repository, explicit mode")
     arguments.add(made)
+    made.add_argument(
+        "--cache",
+        type=Path,
+        default=caching.default_folder(),
+        help="folder of finished work, which the same command goes on from (default %(default)s)",
+    )
+    made.add_argument("--no-cache", action="store_true", help="neither read nor write it")
+    made.add_argument(
+        "--cache-size",
+        type=float,
+        default=caching.DEFAULT_GIB,
+        metavar="GIB",
+        help="above which the least used is removed (default %(default)g)",
+    )
     made.add_argument("--json", action="store_true", help="print report.json instead of a table")
     return made
 
@@ -118,13 +133,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         except KeyboardInterrupt:
             shutil.rmtree(options.output, ignore_errors=True)
-            sys.stderr.write(f"Cancelled: there is nothing in {options.output}.\n")
+            sys.stderr.write(f"Cancelled: there is nothing in {options.output}.{_rest(options)}\n")
             return _CANCELLED
         except FileNotFoundError as error:
             sys.stderr.write(f"{error.filename} does not exist. Check the path.\n")
             return 1
         sys.stdout.write(_shown(found, as_json=options.json))
     return 0
+
+
+def _rest(options: argparse.Namespace) -> str:
+    """What becomes of the work that was done."""
+    if options.no_cache:
+        return ""
+    return f" The same command goes on from what {options.cache} has."
 
 
 @contextmanager
@@ -146,6 +168,8 @@ def _refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace
         made.error("--max-class-drop needs --evaluation and --metric accuracy or f1")
     if options.trials < 1 or options.search_seconds <= 0:
         made.error("--trials must be at least 1, and --search-seconds above 0")
+    if options.cache_size < 0:
+        made.error("--cache-size must not be below 0; 0 keeps nothing")
     if options.positive_class is not None and options.metric != "f1":
         made.error("--positive-class belongs to --metric f1")
 
@@ -176,7 +200,15 @@ def _converted(options: argparse.Namespace, folders: Folders, progress: Progress
         Budget(),
         _address(options),
         progress,
+        _cache(options, progress),
     )
+
+
+def _cache(options: argparse.Namespace, progress: Progress) -> caching.Cache | None:
+    if options.no_cache:
+        return None
+    limit = caching.limit_bytes(options.cache_size)
+    return caching.Cache(options.cache, limit, lambda text: progress(Noted(text)))
 
 
 def _bring(model: Path, folder: Path) -> None:

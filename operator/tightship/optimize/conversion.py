@@ -15,6 +15,7 @@ from tightship.api.v1alpha1 import Objective
 from tightship.optimize import intake as taking
 from tightship.optimize import machine, proof, racing, serving, tensorrt, training, worth
 from tightship.optimize.budget import Budget
+from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
@@ -22,7 +23,7 @@ from tightship.optimize.gate.needs import joined
 from tightship.optimize.intake import Intake
 from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Traits
-from tightship.optimize.progress import Progress, decided, refused
+from tightship.optimize.progress import Noted, Progress, decided, refused
 from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.search import space
 from tightship.optimize.search.explore import Found, Search
@@ -83,8 +84,11 @@ def convert(
     budget: Budget,
     triton: TritonAddress | None,
     progress: Progress,
+    cache: Cache | None = None,
 ) -> Conversion:
     """Run all stages up to the choice; without `triton` the proof is left out, as the report says.
+
+    With a `cache`, what an earlier conversion found is not done again; timings always are.
 
     Raises:
         RefusalError: source, data or configuration are not usable, or Triton failed.
@@ -95,7 +99,7 @@ def convert(
     started = time.monotonic()
     progress(Position(Stage.INTAKE))
     intake = taking.take(request, folders, budget)
-    workshop = Workshop(request, intake, folders, budget)
+    workshop = Workshop(request, intake, folders, budget, cache)
     config = serving.completed(intake.contract, intake.config, request.threads)
     conversion = Conversion(request, intake, workshop.original, config)
     conversion.warnings += intake.warnings
@@ -164,6 +168,8 @@ def _candidates(
         with conversion.stage(Stage.SEARCH, progress):
             search = Search(request.search, space.spaces(facts), Objective(request.objective))
             _search(conversion, workshop, search, progress)
+    if taken := workshop.reuse.told:
+        progress(Noted(taken))
     alive = [candidate for candidate in conversion.candidates if candidate.alive]
     _race(conversion, workshop)
     with conversion.stage(Stage.TIME, progress):

@@ -6,6 +6,7 @@ Smoke, a look at its speed, fidelity on a share of the samples, then the gate on
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -101,10 +102,15 @@ def _needs(judging: Judging, dataset: Dataset, found: Judged) -> Needs:
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry for a candidate: {judging, model, simulation} -> verdicts to the first miss."""
+    """Child's entry for a candidate: {judging, model, simulation, known} -> verdicts to first miss.
+
+    `known` are the verdicts of an earlier run, or None: then only the quick look is taken anew.
+    """
     judging = Judging.from_json(payload["judging"])
     model = Executable.from_json(payload["model"])
     race = _Race(judging, model, payload["simulation"])
+    if known := payload["known"]:
+        return race.looked(known)
     return {"computed": engine.computed(model), **race.run()}
 
 
@@ -154,7 +160,20 @@ class _Race:
         self._dataset = Dataset.load(Path(judging.dataset))
         self._reference = load_answers(Path(judging.reference))
         self._metric = Metric(judging.metric) if judging.metric else None
-        self._session = engine.load(model, cpus(), spin=False)
+
+    @cached_property
+    def _session(self) -> Session:
+        return engine.load(self._model, cpus(), spin=False)
+
+    def looked(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What `run` would give, where all but the speed is known already."""
+        if (known.get("stopped") or {}).get("stage") == "smoke":
+            return dict(known)
+        result: dict[str, Any] = {}
+        if reason := self._look(result):
+            stopped = {"stage": "look", "reason": reason}
+            return {"computed": known["computed"], **result, "stopped": stopped}
+        return {**known, **result}
 
     def run(self) -> dict[str, Any]:
         """Results so far, and the first miss as `stopped` {stage, reason}."""

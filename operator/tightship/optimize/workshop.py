@@ -8,8 +8,9 @@ from typing import Any
 
 from tightship.api.job import JobRequest
 from tightship.api.v1alpha1 import Objective
-from tightship.optimize import graph, sandbox, selection, space, techniques, timing, training
+from tightship.optimize import graph, reuse, sandbox, selection, space, techniques, timing, training
 from tightship.optimize.budget import Budget
+from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
@@ -19,6 +20,7 @@ from tightship.optimize.folders import Folders
 from tightship.optimize.gains import Gains
 from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.intake import Intake
+from tightship.optimize.reuse import Reuse
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.selection import Contender, Ranking
 from tightship.optimize.techniques import Recipe, trained
@@ -36,10 +38,18 @@ _STOPPED = {
 
 
 class Workshop:
-    """One conversion's scratch folder and the children that work in it."""
+    """One conversion's scratch folder and the children that work in it.
+
+    What an earlier conversion left in the cache is not done again, timings excepted.
+    """
 
     def __init__(
-        self, request: JobRequest, intake: Intake, folders: Folders, budget: Budget
+        self,
+        request: JobRequest,
+        intake: Intake,
+        folders: Folders,
+        budget: Budget,
+        cache: Cache | None = None,
     ) -> None:
         self._request, self._intake, self._budget = request, intake, budget
         self.scratch = folders.scratch
@@ -47,6 +57,7 @@ class Workshop:
         self.original = self._placed()
         self._calibration, self.judged = _split(intake)
         self._normalised = self.original
+        self.reuse = Reuse(cache, self.original, intake.contract, budget)
 
     def _placed(self) -> Path:
         """The original as one file: its own bytes, or with its external data brought in."""
@@ -118,16 +129,21 @@ class Workshop:
             return {}
         self.judged.save(self.scratch / "judged")
         self._calibration.save(self.scratch / "calibration")
+        judging, reference = self.judging(), self.scratch / "reference"
+        self.reuse.given(self.scratch / "calibration", self.scratch / "judged", judging)
+        key = self.reuse.baseline()
+        if known := self.reuse.get("baseline", key, reference):
+            return known
         try:
-            return self._run(
-                "evaluate:baseline_task", {"judging": self.judging().to_json()}, "base"
-            )
+            found = self._run("evaluate:baseline_task", {"judging": judging.to_json()}, "base")
         except CrashError as crash:
             raise RefusalError(
                 crash.reason if crash.reason is not Reason.INTERNAL else Reason.DATA_INVALID,
                 f"The original does not run over the evaluation data: {crash}. Check that the data "
                 "are valid inputs of the model.",
             ) from crash
+        self.reuse.put(key, found, reuse.below(reference))
+        return found
 
     def normalise(self) -> dict[str, Any]:
         """Prepare the file that techniques start from; the original where that does not work."""
@@ -135,6 +151,10 @@ class Workshop:
         count = self._budget.verify_samples
         Dataset({n: a[:count] for n, a in verify.items()}).save(self.scratch / "verify")
         target = self.scratch / "normalised" / MODEL
+        key = self.reuse.normalised()
+        if known := self.reuse.get("normalised model", key, target.parent):
+            self._start_from(target)
+            return known
         payload = {
             "source": str(self.original),
             "target": str(target),
@@ -146,8 +166,13 @@ class Workshop:
             result = self._run("normalise:task", payload, "normalised")
         except (CrashError, RefusalError) as error:
             return {"steps": [], "notes": [f"normalising was left out: {error}"]}
-        self._normalised = target
+        self.reuse.put(key, result, {MODEL: target})
+        self._start_from(target)
         return result
+
+    def _start_from(self, normalised: Path) -> None:
+        self._normalised = normalised
+        self.reuse.start_from(normalised)
 
     def survey(self) -> tuple[Mapping[str, Any], ...]:
         """What can be trained with the user's trainer; nothing without one.
@@ -189,8 +214,30 @@ class Workshop:
             RefusalError: NoSpaceLeft.
         """
         self.check_space()
-        folder = self.scratch / "candidates" / candidate.id
-        target = Executable(folder / recipe.file, recipe.engine)
+        target = Executable(self.scratch / "candidates" / candidate.id / recipe.file, recipe.engine)
+        started = time.monotonic()
+        try:
+            built = self._built(target, recipe, before)
+        except (CrashError, RefusalError) as error:
+            candidate.refuse(Status.ERROR, f"building it failed: {error}")
+            return
+        finally:
+            candidate.seconds += time.monotonic() - started
+        candidate.notes, candidate.coverage = tuple(built["notes"]), built["coverage"]
+        candidate.simulation = built["simulation"]
+        if built["ineffective"]:
+            candidate.refuse(Status.INEFFECTIVE, built["ineffective"])
+            return
+        candidate.layers = built["layers"]
+        candidate.model, candidate.bytes = target, target.bytes
+
+    def _built(
+        self, target: Executable, recipe: Recipe, before: Candidate | None
+    ) -> dict[str, Any]:
+        """What building says, or said in an earlier conversion."""
+        folder, key = target.file.parent, self.reuse.built(recipe)
+        if known := self.reuse.get("candidate", key, folder):
+            return reuse.here(known, folder)
         source, passes = self._normalised, recipe.passes
         done = done_before(before, recipe)
         if before is not None and before.model is not None and done:
@@ -204,24 +251,12 @@ class Workshop:
             "batch": self._budget.evaluation_batch,
             "trainer": self._trainer,
         }
-        started = time.monotonic()
         trains = any(step.name == trained.NAME for step in passes)
-        try:
-            built = self._run("build:task", payload, f"candidates/{candidate.id}", trains=trains)
-        except (CrashError, RefusalError) as error:
-            candidate.refuse(Status.ERROR, f"building it failed: {error}")
-            return
-        finally:
-            candidate.seconds += time.monotonic() - started
-        candidate.notes, candidate.coverage = tuple(built["notes"]), built["coverage"]
+        built = self._run("build:task", payload, f"candidates/{folder.name}", trains=trains)
         if before is not None and done:
-            candidate.coverage = {**before.coverage, **candidate.coverage}
-        candidate.simulation = built["simulation"]
-        if built["ineffective"]:
-            candidate.refuse(Status.INEFFECTIVE, built["ineffective"])
-            return
-        candidate.layers = built["layers"]
-        candidate.model, candidate.bytes = target, target.bytes
+            built["coverage"] = {**before.coverage, **built["coverage"]}
+        self.reuse.put(key, *reuse.kept(built, target))
+        return built
 
     def discard(self, candidate: Candidate) -> None:
         """Remove the files of a candidate that is given up, for the next one's sake."""
@@ -232,14 +267,9 @@ class Workshop:
         """Run the candidate up to its first miss."""
         if candidate.model is None:
             return
-        payload = {
-            "judging": self.judging().to_json(),
-            "model": candidate.model.to_json(),
-            "simulation": candidate.simulation,
-        }
         started = time.monotonic()
         try:
-            result = self._run("evaluate:task", payload, f"candidates/{candidate.id}/evaluation")
+            result = self._verdicts(candidate, candidate.model)
         except (CrashError, RefusalError) as error:
             candidate.refuse(Status.ERROR, f"running it failed: {error}")
             return
@@ -249,6 +279,22 @@ class Workshop:
         if stopped := result.get("stopped"):
             status = _STOPPED[stopped["stage"]]
             candidate.refuse(status, stopped["reason"] + self._slowness(candidate, status))
+
+    def _verdicts(self, candidate: Candidate, model: Executable) -> dict[str, Any]:
+        """What judging says; of an earlier conversion's, the quick look is taken anew."""
+        answers = model.file.parent / reuse.ANSWERS
+        key = self.reuse.verdict(candidate.recipe) if candidate.recipe else None
+        known = self.reuse.get("verdict", key, answers)
+        payload = {
+            "judging": self.judging().to_json(),
+            "model": model.to_json(),
+            "simulation": candidate.simulation,
+            "known": known,
+        }
+        found = self._run("evaluate:task", payload, f"candidates/{candidate.id}/evaluation")
+        if known is None and reuse.timeless(found):
+            self.reuse.put(key, reuse.without_look(found), reuse.below(answers))
+        return found
 
     def _slowness(self, candidate: Candidate, status: Status) -> str:
         """What is known of the cause when a refused candidate was not faster either."""

@@ -11,6 +11,12 @@ from tightship.optimize import job
 from tightship.optimize.folders import Folders
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_known_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever optimizes here begins with an empty cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def new_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pod]:
     """Makes pods whose store is the folder `store`; file:// addresses are allowed."""

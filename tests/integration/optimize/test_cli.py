@@ -16,7 +16,7 @@ from tests.corpus.models import build, data
 from tests.support.cache import REPOSITORY
 from tests.support.triton import Triton
 
-from tightship.optimize import cli, runtime
+from tightship.optimize import cache, cli, runtime
 
 SCHEMA = REPOSITORY / "docs" / "reference" / "report.schema.json"
 
@@ -154,7 +154,8 @@ def test_who_cancels_is_left_with_nothing(
         work.send_signal(ending)
         said = shown.read()
     assert work.returncode == 130
-    assert said.splitlines()[-1] == f"Cancelled: there is nothing in {output}."
+    rest = f"The same command goes on from what {cache.default_folder()} has."
+    assert said.splitlines()[-1] == f"Cancelled: there is nothing in {output}. {rest}"
     assert not output.exists()
     assert not list(scratch.iterdir())
     assert all(ends(process) for process in working_below(scratch))

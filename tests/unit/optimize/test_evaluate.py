@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from tests.corpus.models import build
 
 from tightship.api.job import MetricRequest
-from tightship.optimize import evaluate
+from tightship.optimize import evaluate, reuse
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.data import Dataset
@@ -121,10 +121,13 @@ class Bench:
         self._judging = replace(judging(tmp_path, case, demands), own=mine).to_json()
         self.baseline = evaluate.baseline_task({"judging": self._judging})
 
-    def candidate(self, name: str, factors: list[float]) -> dict[str, Any]:
+    def candidate(
+        self, name: str, factors: list[float], known: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         model = scaled(self._at / name, factors, self._case.x)
         executable = Executable(model).to_json()
-        return evaluate.task({"judging": self._judging, "model": executable, "simulation": None})
+        payload = {"judging": self._judging, "model": executable, "simulation": None}
+        return evaluate.task({**payload, "known": known})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.metric)
@@ -197,3 +200,21 @@ def test_a_judging_travels_as_json(tmp_path: Path) -> None:
     demands = Demands(max_drop=0.1, confidence=0.9, worst_value=0.5, max_class_drop=0.2)
     wanted = judging(tmp_path, CASES[0], demands)
     assert Judging.from_json(wanted.to_json()) == wanted
+
+
+def test_of_a_known_verdict_the_quick_look_alone_is_taken_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, CASES[0], Demands(max_drop=0.5, confidence=0.95))
+    found = bench.candidate("equal", [1.0] * CASES[0].x.shape[-1])
+    known = {**reuse.without_look(found), "gate": {"passes": True}, "computed": {"f32": 7}}
+
+    again = bench.candidate("again", [1.0] * CASES[0].x.shape[-1], known)
+
+    assert found["lookSpeedup"] > 0
+    assert again["lookSpeedup"] not in (None, found["lookSpeedup"])
+    assert {name: value for name, value in again.items() if name != "lookSpeedup"} == known
+
+
+def test_a_known_smoke_failure_is_not_looked_at_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, CASES[0], Demands(max_drop=0.5, confidence=0.95))
+    known = {"computed": None, "stopped": {"stage": "smoke", "reason": "not finite"}}
+    assert bench.candidate("equal", [1.0] * CASES[0].x.shape[-1], known) == known
