@@ -69,7 +69,7 @@ def escaping(entry: Path) -> None:
     (entry / "entry.json").write_text(json.dumps(index))
 
 
-DAMAGES: dict[str, Callable[[Path], None]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "a bit of the file": lambda entry: flipped(entry / "0"),
     "a shorter file": lambda entry: (entry / "0").write_bytes(b"k"),
     "no file": lambda entry: (entry / "0").unlink(),
@@ -82,7 +82,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_entry_is_thrown_away_and_made_anew(
-    damage: Callable[[Path], None], cache: Cache, told: list[str]
+    damage: Callable[[Path], object], cache: Cache, told: list[str]
 ) -> None:
     keep(cache, "k")
     damage(cache.folder / "k")

@@ -147,7 +147,11 @@ def test_without_a_cache_nothing_is_found_or_kept(tmp_path: Path) -> None:
 
 
 def test_a_simulation_is_found_where_the_file_is(tmp_path: Path) -> None:
-    built = {"simulation": str(tmp_path / "simulation.onnx"), "ineffective": None, "notes": []}
+    built: dict[str, Any] = {
+        "simulation": str(tmp_path / "simulation.onnx"),
+        "ineffective": None,
+        "notes": [],
+    }
     told, files = reuse.kept(built, Executable(tmp_path / "model.onnx"))
     assert set(files) == {"model.onnx", "simulation.onnx"}
     there = reuse.here(told, Path("/elsewhere"))
