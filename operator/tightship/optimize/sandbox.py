@@ -14,11 +14,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import tightship
 from tightship.optimize import confine
@@ -32,6 +34,7 @@ LOG = "log.txt"
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SSL_CERT_FILE", "VIRTUAL_ENV")
 _LOG_TAIL = 2000
 _PARENT_DEATH_SIGNAL = 1  # of prctl(2)
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _libc = ctypes.CDLL(None)
 _LIBRARIES = 8 * GIB
 _DISK_WORDS = ("No space left on device", "File too large")
@@ -143,6 +146,29 @@ def run(task: str, payload: Mapping[str, Any], scratch: Path, limits: Limits) ->
     return _result(code, scratch, limits, seconds)
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back what interrupts while a child is started; it comes at the end.
+
+    Python runs callbacks around a fork, and drops a KeyboardInterrupt that is raised in one of
+    them. A mask would not do: libraries have threads that take the signal all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():  # handlers run there alone
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
 def _wait(
     line: list[str], payload: Mapping[str, Any], scratch: Path, limits: Limits
 ) -> tuple[int, float]:
@@ -150,18 +176,32 @@ def _wait(
     (scratch / RESULT).unlink(missing_ok=True)
     started = time.monotonic()
     with (scratch / LOG).open("wb") as log:
-        child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            line,
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            cwd=scratch,
-            env=environment(scratch),
-            preexec_fn=lambda: restrict(limits),  # noqa: PLW1509 (no threads are started before)
-            start_new_session=True,
-        )
+        child = _started(line, scratch, limits, log)
         _feed(child, payload, limits.seconds)
     return child.returncode, time.monotonic() - started
+
+
+def _started(
+    line: list[str], scratch: Path, limits: Limits, log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    child: subprocess.Popen[bytes] | None = None
+    try:
+        with undisturbed():
+            child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+                line,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=scratch,
+                env=environment(scratch),
+                preexec_fn=lambda: restrict(limits),  # noqa: PLW1509 (no threads of ours before)
+                start_new_session=True,
+            )
+    except BaseException:
+        if child is not None:
+            _end(child)
+        raise
+    return child
 
 
 def _feed(child: subprocess.Popen[bytes], payload: Mapping[str, Any], seconds: float) -> None:
@@ -176,6 +216,9 @@ def _feed(child: subprocess.Popen[bytes], payload: Mapping[str, Any], seconds: f
 
 def _end(child: subprocess.Popen[bytes]) -> None:
     os.killpg(child.pid, signal.SIGKILL)
+    if child.stdin is not None:
+        with suppress(BrokenPipeError):
+            child.stdin.close()
     child.wait()
 
 

@@ -22,7 +22,7 @@ from tightship.optimize import selection
 from tightship.optimize.budget import Budget, memory_limit
 from tightship.optimize.contract import Contract
 from tightship.optimize.engine import Executable
-from tightship.optimize.sandbox import Limits, environment, restrict
+from tightship.optimize.sandbox import Limits, environment, restrict, undisturbed
 
 _CHILD = "tightship.optimize.timing_child"
 _LEAST_MEMORY = 1 << 20  # bytes; less than that is not told from nothing
@@ -108,16 +108,17 @@ class _Runner:
     def __init__(self, timing: Timing, model: Executable) -> None:
         size = model.bytes
         limits = Limits.for_model(size, timing.budget.stage_seconds)
-        self._child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-            [sys.executable, "-P", "-m", _CHILD],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=timing.scratch,
-            env=environment(timing.scratch),
-            preexec_fn=lambda: restrict(limits),  # noqa: PLW1509 (no threads are started before)
-        )
+        with undisturbed():
+            self._child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
+                [sys.executable, "-P", "-m", _CHILD],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                cwd=timing.scratch,
+                env=environment(timing.scratch),
+                preexec_fn=lambda: restrict(limits),  # noqa: PLW1509 (no threads started before)
+            )
         self._say(
             {
                 "model": model.to_json(),

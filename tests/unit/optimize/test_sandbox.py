@@ -2,6 +2,8 @@
 
 import os
 import select
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,41 @@ def test_environment_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_only_functions_of_the_package_are_run() -> None:
     with pytest.raises(ValueError, match="not a task of this package"):
         worker.main("os:system")
+
+
+class _AtFork:
+    """A signal for this process from within a fork's callbacks, when one is wanted."""
+
+    wanted: signal.Signals | None = None
+
+    def __call__(self) -> None:
+        number, self.wanted = self.wanted, None
+        if number is not None:
+            signal.raise_signal(number)
+
+
+AT_FORK = _AtFork()
+os.register_at_fork(after_in_parent=AT_FORK)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_interrupted_while_a_child_starts_is_told_and_leaves_none(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    ended = sandbox._end
+
+    def end(child: subprocess.Popen[bytes]) -> None:
+        started.append(child)
+        ended(child)
+
+    monkeypatch.setattr(sandbox, "_end", end)
+    before = signal.signal(number, signal.default_int_handler)
+    monkeypatch.setattr(AT_FORK, "wanted", number)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.run("double", {"value": 21}, tmp_path / "s", LIMITS)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert [child.returncode for child in started] == [-signal.SIGKILL]
