@@ -1,4 +1,5 @@
-# The project's images, one target each: operator (also the agent and the command line), converter, triton-cpu, store.
+# The project's images, one target each: operator (also the agent and the command line), converter, converter-torch (several GB,
+# for pools whose models are trained), triton-cpu, store.
 # Packages lie in layers of their own below the code, so that a change of the code makes one small new layer.
 # BASE_IMAGE is any Debian 12; every Python package is pinned by hash in requirements/.
 ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
@@ -37,13 +38,21 @@ RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install -
 COPY --from=code /opt/tightship /opt/tightship
 USER 1000:1000
 
-FROM python AS converter
+FROM python AS converter-packages
 COPY requirements/converter.txt /opt/venv-requirements.txt
 RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install --python /opt/venv -r /opt/venv-requirements.txt
 # scikit-learn's models are read by the version that saved them: 1.6 or newer may be named, and is not pinned by hash.
 ARG SCIKIT_LEARN=
 RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv test -z "$SCIKIT_LEARN" \
  || UV_NO_CACHE=1 UV_SYSTEM_CERTS=1 /opt/uv/bin/uv pip install --quiet --python /opt/venv --no-deps "scikit-learn==$SCIKIT_LEARN"
+
+FROM converter-packages AS converter
+COPY --from=code /opt/tightship /opt/tightship
+USER 1000:1000
+
+FROM converter-packages AS converter-torch
+COPY requirements/torch.txt /opt/torch-requirements.txt
+RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install --python /opt/venv -r /opt/torch-requirements.txt
 COPY --from=code /opt/tightship /opt/tightship
 USER 1000:1000
 

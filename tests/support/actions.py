@@ -71,5 +71,6 @@ def convert(*, full: bool) -> ApplyConvertJob:
         source_digest="3c" * 32,
         calibration_digest="4d" * 32 if full else None,
         evaluation_digest="5e" * 32 if full else None,
+        trainer_digest="6f" * 32 if full else None,
         reason="nothing of this KEY is in the store",
     )

@@ -52,6 +52,27 @@ FULL_MODEL: Document = {
         "objective": "throughput",
         "minSpeedup": "1.2",
         "search": {"strategy": "Random", "maxTrials": 12, "maxDuration": "90s"},
+        "trainer": {
+            "storageUri": "s3://models/intent/trainer.tar.gz",
+            "entrypoint": "train.digits:Digits",
+            "secretRef": {"name": "trainer"},
+            "options": {
+                "techniques": ["zeros", "channels"],
+                "epochs": 12,
+                "batchSize": 128,
+                "optimizer": "sgd",
+                "learningRate": "0.05",
+                "schedule": "one-cycle",
+                "l1": "0.0001",
+                "l2": "0",
+                "precision": "bf16",
+                "patience": 3,
+                "temperature": "4",
+                "alpha": "0.7",
+                "seed": 11,
+                "maxDuration": "5m",
+            },
+        },
     },
     "serving": {
         "poolRef": {"name": "shared-1"},
@@ -136,7 +157,8 @@ _MEASURE = st.lists(st.tuples(_NUMBER, _UNITS), max_size=3).map(
     lambda parts: "".join(number + unit for number, unit in parts)
 )
 _WORDS = _words(
-    """onnx triton accuracy mrr f1 rmse wer Surge Drain Equal Exists NoSchedule NoExecute
+    """a:b adamw zeros bf16 step
+    onnx triton accuracy mrr f1 rmse wer Surge Drain Equal Exists NoSchedule NoExecute
     Interactive shared Grid TPE tpe 0s 9999ms 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999
     1.000000 100 100.000001 999 999.1 -1 +1 1e3 .5 5.
     16Mi 16Ti 10m 512 512.001 1Mi 64Gi 4Ti 0.0001 /a/b /a/../b /.a nvidia.com/gpu gpu A/b x.y x..y

@@ -106,5 +106,5 @@ def test_a_trainer_that_does_not_work_is_refused_in_a_sentence(
     given = ["--evaluation", str(scene.evaluation), "--output", str(tmp_path / "out")]
     assert cli.main([str(scene.model), *given, "--trainer", f"{trainer}:T"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("InvalidRequest: The trainer ")
+    assert last.startswith("InvalidTrainer: The trainer ")
     assert words in last

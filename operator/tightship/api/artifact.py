@@ -20,7 +20,8 @@ PROFILE_SCHEMA = 1
 class IntakeResult:
     """What an intake found. Digests are plain sha256 hex.
 
-    `limitations` are reasons of `api.conditions.LIMITATIONS`: what the model itself rules out.
+    `limitations` are reasons of `api.conditions.LIMITATIONS`: what the model or the image rules
+    out.
     """
 
     source_digest: str
@@ -28,6 +29,7 @@ class IntakeResult:
     calibration_digest: str | None = None
     evaluation_digest: str | None = None
     limitations: tuple[str, ...] = ()
+    trainer_digest: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""

@@ -48,6 +48,7 @@ class Reason(StrEnum):
     POOL_NOT_FOUND = "PoolNotFound"
     POOL_INVALID = "PoolInvalid"
     UNKNOWN_SLO_CLASS = "UnknownSloClass"
+    UNTRUSTED_TRAINER = "UntrustedTrainer"
     SERVICE_CONFLICT = "ServiceConflict"
     INTAKE_QUEUED = "IntakeQueued"
     INTAKE_RUNNING = "IntakeRunning"
@@ -59,6 +60,7 @@ class Reason(StrEnum):
     TEXT_INPUT = "TextInput"
     NO_BATCH_AXIS = "NoBatchAxis"
     ROWS_INTERACT = "RowsInteract"
+    NOTHING_TRAINED = "NothingTrained"
     JOB_FAILED = "JobFailed"
     RESULT_MISSING = "ResultMissing"
     PLACED = "Placed"
@@ -93,6 +95,7 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.POOL_NOT_FOUND: "spec.serving.poolRef names a ServingPool that this namespace lacks",
     Reason.POOL_INVALID: "the ServingPool's spec says something impossible; it has to be corrected",
     Reason.UNKNOWN_SLO_CLASS: "the pool has no SLO class of that name",
+    Reason.UNTRUSTED_TRAINER: "the model has a trainer, and the pool does not say trustedCode",
     Reason.SERVICE_CONFLICT: "a Service of the model's name is not ours: rename the model",
     Reason.INTAKE_QUEUED: "other intakes of the pool come first",
     Reason.INTAKE_RUNNING: "the source is fetched and checked",
@@ -104,6 +107,7 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.TEXT_INPUT: "it is served as it came: it takes text, on which no technique works",
     Reason.NO_BATCH_AXIS: "it is served, one request at a time: it has no batch axis",
     Reason.ROWS_INTERACT: "it is served, one request at a time: rows of a batch interact",
+    Reason.NOTHING_TRAINED: "it has a trainer, which the pool's converter image cannot run",
     Reason.JOB_FAILED: "the Job ended without an answer: evicted, out of time or removed",
     Reason.RESULT_MISSING: "the Job succeeded but its answer could not be read",
     Reason.PLACED: "every copy has a server",
@@ -142,9 +146,13 @@ LIMITATIONS: Mapping[Reason, str] = {
     Reason.ROWS_INTERACT: "A row's answer depends on the other rows of its batch, so requests are "
     "answered one at a time and dynamic batching is off. To have requests joined, export it so "
     "that each row is computed on its own.",
+    Reason.NOTHING_TRAINED: "The pool's converter image has no torch, so the trainer is not run "
+    "and nothing is trained. Set converter.image of the ServingPool to the image converter-torch, "
+    "or leave optimization.trainer out.",
 }
-"""What a sound model itself rules out: cause and remedy, in the order in which they are told. The
-model is served all the same, and its condition Converted has the first of them as its reason."""
+"""What a sound model itself, or the converter image, rules out: cause and remedy, in the order in
+which they are told. The model is served all the same, and its condition Converted has the first of
+them as its reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,18 @@ def choice(kind: type[E]) -> Reader[E]:
     return read
 
 
+def word(*words: str) -> Reader[str]:
+    """One of a few words."""
+    named = ", ".join(words)
+
+    def read(value: object, path: str) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise SpecError(f"{path}: must be one of {named}")
+        return value
+
+    return read
+
+
 def decimal(low: str, high: str) -> Reader[float]:
     """A decimal number written as a string, within bounds."""
     return _within(string, quantity.decimal, low, high)

@@ -17,6 +17,7 @@ from tightship.api.fields import (
 )
 from tightship.api.objectives import latency, slo_class
 from tightship.api.parse_pool import parse_pool
+from tightship.api.parse_trainer import trainer
 from tightship.api.uris import secret_name, source_uri
 from tightship.api.v1alpha1 import (
     CLASS_METRICS,
@@ -179,6 +180,7 @@ def _optimization(value: object, path: str) -> Optimization:
         objective=fields.optional("objective", choice(Objective), Objective.LATENCY),
         min_speedup=fields.optional("minSpeedup", decimal("1", "100"), 1.05),
         search=fields.optional("search", _search, None),
+        trainer=fields.optional("trainer", trainer, None),
     )
     fields.end()
     return optimization

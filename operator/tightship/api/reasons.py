@@ -91,6 +91,11 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "no S3 store, no proper HTTP, a packed body, or a status that means nothing here",
         "the address, the endpoint, the region; switch the server's compression off",
     ),
+    "InvalidTrainer": Meaning(
+        "the trainer has no such module or name, lacks a method, fails, builds another model than "
+        "the source, or gives data that do not fit it; on a laptop also: torch is not installed",
+        "correct the trainer",
+    ),
     "InvalidUri": Meaning("the address cannot be meant", "correct storageUri"),
     "Killed": Meaning("a container was killed from outside", "nothing", "yes"),
     "ModelTooLarge": Meaning(
@@ -165,6 +170,10 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     ),
     "UnsupportedScheme": Meaning(
         "another scheme than s3, gs, https, oci, hf and pvc", "one of these"
+    ),
+    "UntrustedTrainer": Meaning(
+        "a trainer in a pool without trustedCode, or on a kernel without Landlock",
+        "have the pool trust code, or leave the trainer out; nodes with Linux 5.13 or newer",
     ),
     "WriteFailed": Meaning(
         "a volume cannot be written, for another cause than its size",

@@ -95,15 +95,19 @@ def _known(name: str, values: tuple[str, ...], choices: tuple[str, ...]) -> None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerRequest:
-    """A user's trainer: `entry` is FILE.py:NAME, below what `uri` named.
+    """A user's trainer: `entry` is FILE.py:NAME or MODULE:NAME, below what `uri` named.
 
-    It is code of the user's and runs only where `trusted` says that this is wanted.
+    It is code of the user's and runs only where `trusted` says that this is wanted; `confined`
+    asks that the kernel holds it in its folder. `digest` is sha256 hex once an intake has pinned
+    it.
     """
 
     uri: str
     entry: str
     trusted: bool
     options: TrainingOptions = field(default_factory=TrainingOptions)
+    confined: bool = False
+    digest: str | None = None
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> TrainerRequest:

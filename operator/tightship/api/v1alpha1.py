@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from tightship.api.training import TrainingOptions
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -130,6 +132,16 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """Code of the user's that trains the model; `entrypoint` is MODULE:NAME below `storage_uri`."""
+
+    storage_uri: str
+    entrypoint: str
+    secret: str | None = None
+    options: TrainingOptions = field(default_factory=TrainingOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optimization:
     """What counts as better, and by how much."""
 
@@ -138,6 +150,7 @@ class Optimization:
     objective: Objective = Objective.LATENCY
     min_speedup: float = 1.05
     search: Search | None = None  # none: the curated list alone
+    trainer: Trainer | None = None  # none: nothing is trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,4 +294,4 @@ class ServingPoolSpec:
     max_servers: int = 1
     update_strategy: UpdateStrategy = UpdateStrategy.SURGE
     slo_classes: Mapping[str, LatencyObjective] = field(default_factory=dict)
-    trusted_code: bool = False  # models that run code when they are read are taken
+    trusted_code: bool = False  # models and trainers that run code are taken

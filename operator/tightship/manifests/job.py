@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tightship.api import job, names
+from tightship.api.training import TrainerRequest
 from tightship.api.uris import claim
 from tightship.api.v1alpha1 import (
     Dataset,
@@ -11,6 +13,7 @@ from tightship.api.v1alpha1 import (
     Resources,
     Search,
     ServingPoolSpec,
+    Trainer,
 )
 from tightship.manifests import security
 from tightship.manifests.objects import (
@@ -40,7 +43,7 @@ def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
     """The Job that fetches source and data, refuses hostile files and finds the contract."""
     spec, pool = action.model_spec, action.pool_spec
     digest = spec.model.digest.removeprefix("sha256:") if spec.model.digest else None
-    request = _request(spec, pool, None, digest, (None, None))
+    request = _request(spec, pool, None, digest, (None, None, None))
     stages = _Stages(spec, pool, request)
     pod = _pod(
         pool,
@@ -57,8 +60,8 @@ def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
 def convert_job(action: ApplyConvertJob, namespace: str) -> Object:
     """The Job that builds, measures and publishes; Triton runs beside it as a native sidecar."""
     spec, pool = action.model_spec, action.pool_spec
-    data = (action.calibration_digest, action.evaluation_digest)
-    request = _request(spec, pool, action.key, action.source_digest, data)
+    pinned = (action.calibration_digest, action.evaluation_digest, action.trainer_digest)
+    request = _request(spec, pool, action.key, action.source_digest, pinned)
     stages = _Stages(spec, pool, request)
     pod = _pod(
         pool,
@@ -80,26 +83,28 @@ class _Stages:
         self._pool = pool
         self._request = request
         write = pool.store.write_secret or pool.store.secret
+        trainer = spec.optimization.trainer
         secrets = {
             "source": spec.model.secret,
             "calibration": spec.calibration.secret if spec.calibration else None,
             "evaluation": spec.evaluation.secret if spec.evaluation else None,
+            "trainer": trainer.secret if trainer else None,
             "store": pool.store.secret,
             "store-write": write,
         }
         self._secrets = {use: secret for use, secret in secrets.items() if secret}
         self._inputs = [
             spec.model.storage_uri,
-            *(data.storage_uri for data in (spec.calibration, spec.evaluation) if data),
+            *(each.storage_uri for each in (spec.calibration, spec.evaluation, trainer) if each),
         ]
 
     def fetch(self, *, with_store: bool) -> Object:
-        """Downloads with the credentials of source and data; `with_store` it first asks for KEY.
+        """Downloads with the credentials of all sources; `with_store` it first asks for KEY.
 
         The store's Secret is there in any case: it names the store's host, which sources may be on
         without being listed.
         """
-        uses = ["source", "calibration", "evaluation", "store"]
+        uses = ["source", "calibration", "evaluation", "trainer", "store"]
         uris = [*self._inputs, *([self._pool.store.uri] if with_store else [])]
         return self._stage("fetch", _TRANSFER, [*self._secret_mounts(uses), *_claim_mounts(uris)])
 
@@ -201,11 +206,11 @@ def _request(
     pool: ServingPoolSpec,
     key: str | None,
     source_digest: str | None,
-    data_digests: tuple[str | None, str | None],
+    digests: tuple[str | None, str | None, str | None],
 ) -> job.JobRequest:
     techniques, gate = spec.optimization.techniques, spec.optimization.gate
     wanted = identity.objective(spec, pool)
-    calibration, evaluation = data_digests
+    calibration, evaluation, trainer = digests
     return job.JobRequest(
         key=key,
         source_uri=spec.model.storage_uri,
@@ -240,6 +245,7 @@ def _request(
         accelerator=pool.accelerator.resource_name if pool.accelerator else None,
         trusted_code=pool.trusted_code,
         search=_search(spec.optimization.search),
+        trainer=_trainer(spec.optimization.trainer, pool, trainer),
     )
 
 
@@ -250,6 +256,24 @@ def _search(wanted: Search | None) -> job.SearchRequest | None:
         strategy=wanted.strategy.value,
         max_trials=wanted.max_trials,
         max_seconds=wanted.max_duration,
+    )
+
+
+def _trainer(
+    wanted: Trainer | None, pool: ServingPoolSpec, digest: str | None
+) -> TrainerRequest | None:
+    """With as many threads as the container has processors: torch would take all of the node."""
+    if wanted is None:
+        return None
+    given = pool.converter.resources
+    cores = given.cpu if given.cpu_limit is None else given.cpu_limit
+    return TrainerRequest(
+        uri=wanted.storage_uri,
+        entry=wanted.entrypoint,
+        trusted=pool.trusted_code,
+        options=replace(wanted.options, threads=max(1, math.floor(cores))),
+        confined=True,
+        digest=digest,
     )
 
 

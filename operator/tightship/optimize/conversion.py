@@ -17,7 +17,6 @@ from tightship.optimize import machine, proof, racing, serving, tensorrt, traini
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
-from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.gate.needs import joined
 from tightship.optimize.intake import Intake
@@ -94,7 +93,6 @@ def convert(
         RefusalError: source, data or configuration are not usable, or Triton failed.
         StorageError: an unsafe archive.
     """
-    _check_trainer(request)
     shutil.rmtree(folders.scratch, ignore_errors=True)
     started = time.monotonic()
     progress(Position(Stage.INTAKE))
@@ -152,7 +150,7 @@ def _candidates(
     proposals: tuple[Mapping[str, Any], ...] = ()
     if request.trainer is not None:
         with conversion.stage(Stage.TRAINER, progress):
-            proposals = workshop.survey()
+            proposals = _trainable(conversion, workshop)
     facts = _facts(request, conversion.intake, proposals)
     conversion.candidates = workshop.propose(facts)
     conversion.unjudged = _unjudged(conversion)
@@ -238,18 +236,12 @@ def _training_seconds(conversion: Conversion) -> float:
     return count * trainer.options.seconds
 
 
-def _check_trainer(request: JobRequest) -> None:
-    if request.trainer is None:
-        return
-    if not request.trainer.trusted:
-        raise RefusalError(
-            Reason.INVALID_REQUEST,
-            "A trainer is code of the user's, and runs only where it is trusted (trustedCode). "
-            "Leave the trainer out, or have it trusted.",
-        )
-    lacking = training.missing()
-    if lacking:
-        raise RefusalError(Reason.INVALID_REQUEST, f"{lacking}.")
+def _trainable(conversion: Conversion, workshop: Workshop) -> tuple[Mapping[str, Any], ...]:
+    """What the trainer can make of the model; where it is idle, each technique with the reason."""
+    asked, source = conversion.request.trainer, conversion.intake.trainer
+    if asked is not None and source is not None and source.idle:
+        return training.skipped(asked.options, source.idle)
+    return workshop.survey()
 
 
 def _facts(

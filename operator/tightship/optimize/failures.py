@@ -22,6 +22,8 @@ class Reason(StrEnum):
     TRITON_FAILED = "TritonFailed"
     PUBLISH_FAILED = "PublishFailed"
     INVALID_REQUEST = "InvalidRequest"
+    INVALID_TRAINER = "InvalidTrainer"
+    UNTRUSTED_TRAINER = "UntrustedTrainer"
     INTERNAL = "InternalError"
 
 

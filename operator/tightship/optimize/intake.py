@@ -17,18 +17,12 @@ from tightship.optimize.folders import Folders
 from tightship.optimize.metrics import own, registry
 from tightship.optimize.metrics.base import Truth
 from tightship.optimize.metrics.own import Own
+from tightship.optimize.opened import opened
 from tightship.optimize.probe import MADE
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.tabular import source as tabular
+from tightship.optimize.training import source as training
 from tightship.optimize.wire import Outline
-from tightship.storage import (
-    ArchiveLimits,
-    archive_format,
-    assemble,
-    check_folder,
-    has_layers,
-    unpack,
-)
 
 PROBE_THREADS = 1
 
@@ -50,6 +44,7 @@ class Intake:
     warnings: tuple[str, ...]
     exported: tabular.Exported | None = None  # what a scikit-learn model was turned into
     own: Own | None = None  # the user's own metric
+    trainer: training.Source | None = None
 
 
 def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
@@ -61,15 +56,15 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
     """
     scratch = folders.scratch / "intake"
     shutil.rmtree(scratch, ignore_errors=True)
-    opened = _opened(folders, scratch / "source", request)
-    located, exported = _located(opened, request, folders, budget)
+    trainer = training.take(request, folders, scratch / "trainer")
+    located, exported = _located(scratch / "source", request, folders, budget)
     outline = hostile.check_model(located.model, budget)
     config = serving.user_config(located.config)
     arrays = _arrays(request, folders, budget)
     asked = request.own_metric
     metric = own.survey(asked, folders.metric, scratch / "metric", budget) if asked else None
     contract = _probed(located.model, sorted(outline.operators), folders, scratch, budget)
-    limitations = _limitations(contract)
+    limitations = _limitations(contract, trainer)
     contract, warnings = serving.reconciled(contract, config)
     noted = (*contract.notes, *(exported.notes if exported else ()))
     warnings = (*noted, *(LIMITATIONS[told] for told in limitations), *warnings)
@@ -91,17 +86,20 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
         warnings=warnings,
         exported=exported,
         own=metric,
+        trainer=trainer,
     )
 
 
 def _located(
-    opened: Path, request: JobRequest, folders: Folders, budget: Budget
+    target: Path, request: JobRequest, folders: Folders, budget: Budget
 ) -> tuple[hostile.Located, tabular.Exported | None]:
-    """The ONNX model, which for scikit-learn has to be made first."""
+    """The ONNX model, which for scikit-learn has to be made first; `target` is for archives."""
     model_format = ModelFormat(request.source_format)
+    models = tabular.SUFFIXES if model_format is ModelFormat.SKLEARN else frozenset()
+    found = opened(folders.source, target, request.source_uri, request, folders, models)
     if model_format is not ModelFormat.SKLEARN:
-        return hostile.locate(opened, model_format), None
-    exported = tabular.export(request, tabular.find(opened), folders, budget)
+        return hostile.locate(found, model_format), None
+    exported = tabular.export(request, tabular.find(found), folders, budget)
     return hostile.Located(exported.model), exported
 
 
@@ -111,34 +109,14 @@ def _bytes(model: Path, outline: Outline) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def _limitations(contract: Contract) -> tuple[Told, ...]:
+def _limitations(contract: Contract, trainer: training.Source | None) -> tuple[Told, ...]:
     """What the model itself rules out; a user's own batch size is a wish and not told."""
     found = [Told.TEXT_INPUT] if contract.strings else []
     if not contract.batched:
         found.append(Told.ROWS_INTERACT if contract.rows_interact else Told.NO_BATCH_AXIS)
+    if trainer is not None and trainer.idle:
+        found.append(Told.NOTHING_TRAINED)
     return tuple(found)
-
-
-def _opened(folders: Folders, target: Path, request: JobRequest) -> Path:
-    """The source's folder, or what its only file or its layers unpack to."""
-    folder = folders.source
-    files = check_folder(folder) if folder.exists() else ()
-    if request.source_format == ModelFormat.SKLEARN and _is_model(files):
-        return folder
-    room = space.room(folders.work, request.scratch_bytes)
-    limits = ArchiveLimits(max_bytes=request.max_source_bytes, room=room)
-    if request.source_uri.startswith("oci://") and has_layers(folder):
-        assemble(folder, target, limits)
-        return target
-    if len(files) != 1 or archive_format(folder / files[0]) is None:
-        return folder
-    unpack(folder / files[0], target, limits)
-    return target
-
-
-def _is_model(files: tuple[str, ...]) -> bool:
-    """A .skops file is a zip, and a .joblib file may be packed: neither is an archive of models."""
-    return any(Path(name).suffix.lower() in tabular.SUFFIXES for name in files)
 
 
 def _arrays(request: JobRequest, folders: Folders, budget: Budget) -> dict[str, data.Arrays]:

@@ -157,7 +157,7 @@ def _store(request: JobRequest) -> str:
 
 
 def fetch(request: JobRequest, folders: Folders, triton: TritonAddress) -> dict[str, Any]:
-    """Download source and data with caps and digests; a conversion first asks the store for KEY."""
+    """Download all sources with caps and digests; a conversion first asks the store for KEY."""
     del triton
     # Triton is the next container to start, and ends at once without its model repository.
     folders.models.mkdir(parents=True, exist_ok=True)
@@ -205,11 +205,27 @@ async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
         )
     }
     return IntakeResult(
+        trainer_digest=await _trainer(request, folders),
         source_digest=source.digest,
         source_bytes=source.bytes,
         calibration_digest=digests["calibration"],
         evaluation_digest=digests["evaluation"],
     )
+
+
+async def _trainer(request: JobRequest, folders: Folders) -> str | None:
+    """The code is held to the bounds of a source; it is unpacked later, without credentials."""
+    asked = request.trainer
+    if asked is None:
+        return None
+    shutil.rmtree(folders.trainer, ignore_errors=True)
+    room = space.room(folders.work, request.scratch_bytes)
+    limits = Limits(max_bytes=request.max_source_bytes, room=room)
+    async with Storage(access(folders, request, "trainer")) as storage:
+        found = await storage.download(
+            asked.uri, folders.trainer, limits=limits, digest=asked.digest
+        )
+    return found.digest
 
 
 async def _data(

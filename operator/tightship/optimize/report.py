@@ -45,6 +45,7 @@ def report(conversion: Conversion) -> dict[str, Any]:
             **_sklearn(conversion),
         },
         "data": _data(conversion),
+        "trainer": _trainer(conversion),
         "gate": _gate(conversion),
         "objective": _objective(conversion),
         "aim": request.objective,
@@ -92,6 +93,11 @@ def _data(conversion: Conversion) -> dict[str, Any]:
         if asked is not None and dataset is not None:
             found[name] = {"sha256": asked.digest, "samples": len(dataset)}
     return found
+
+
+def _trainer(conversion: Conversion) -> dict[str, Any] | None:
+    asked = conversion.request.trainer
+    return {"entrypoint": asked.entry, "sha256": asked.digest} if asked else None
 
 
 def _gate(conversion: Conversion) -> dict[str, Any]:

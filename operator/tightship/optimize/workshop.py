@@ -8,7 +8,17 @@ from typing import Any
 
 from tightship.api.job import JobRequest
 from tightship.api.v1alpha1 import Objective
-from tightship.optimize import graph, reuse, sandbox, selection, space, techniques, timing, training
+from tightship.optimize import (
+    graph,
+    hostile,
+    reuse,
+    sandbox,
+    selection,
+    space,
+    techniques,
+    timing,
+    training,
+)
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
@@ -25,6 +35,7 @@ from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.selection import Contender, Ranking
 from tightship.optimize.techniques import Recipe, trained
 from tightship.optimize.timing import Timed, Timing, Timings
+from tightship.storage import StorageError
 
 MODEL = "model.onnx"
 INLINE_MAX = 3 * 2**29  # bytes that one ONNX file may safely hold
@@ -53,7 +64,7 @@ class Workshop:
     ) -> None:
         self._request, self._intake, self._budget = request, intake, budget
         self.scratch = folders.scratch
-        self._trainer = training.setup(request.trainer, folders.trainer)
+        self._trainer = training.setup(request.trainer, _folder(intake))
         self.original = self._placed()
         self._calibration, self.judged = _split(intake)
         self._normalised = self.original
@@ -81,9 +92,16 @@ class Workshop:
     ) -> dict[str, Any]:
         size = self.original.stat().st_size
         limits = Limits.for_model(size, self._budget.stage_seconds, self._budget.scratch_bytes)
-        if trains and self._request.trainer is not None:
-            limits = limits.for_training(self._request.trainer.options.seconds)
-        return sandbox.run(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
+        trainer = self._request.trainer
+        if not trains or trainer is None:
+            return sandbox.run(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
+        limits = limits.for_training(trainer.options.seconds)
+        if not trainer.confined:
+            return sandbox.run(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
+        try:
+            return sandbox.run_confined(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
+        except StorageError as error:
+            raise CrashError(str(error), Reason.INTERNAL) from error
 
     def check_space(self) -> None:
         """Refuse to go on when the scratch volume is too small for the next step.
@@ -190,7 +208,7 @@ class Workshop:
         try:
             found = self._run("training.work:survey_task", payload, "survey", trains=True)
         except CrashError as crash:
-            raise RefusalError(Reason.INVALID_REQUEST, f"The trainer failed: {crash}.") from crash
+            raise RefusalError(Reason.INVALID_TRAINER, f"The trainer failed: {crash}.") from crash
         return tuple(found["proposals"])
 
     def attempt(
@@ -253,6 +271,8 @@ class Workshop:
         }
         trains = any(step.name == trained.NAME for step in passes)
         built = self._run("build:task", payload, f"candidates/{folder.name}", trains=trains)
+        if trains and not built["ineffective"]:  # a process that ran the user's code wrote it
+            hostile.check_model(target.file, self._budget)
         if before is not None and done:
             built["coverage"] = {**before.coverage, **built["coverage"]}
         self.reuse.put(key, *reuse.kept(built, target))
@@ -371,6 +391,10 @@ def done_before(before: Candidate | None, recipe: Recipe) -> int:
         return 0
     passes = before.recipe.passes
     return len(passes) if recipe.passes[: len(passes)] == passes else 0
+
+
+def _folder(intake: Intake) -> Path | None:
+    return intake.trainer.folder if intake.trainer else None
 
 
 def _gains(timed: Timed, batch: int) -> Gains:

@@ -82,6 +82,7 @@ class ApplyConvertJob:
     calibration_digest: str | None
     evaluation_digest: str | None
     reason: str
+    trainer_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import ModelFormat, Objective
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         LatencyObjective,
         OptimizedModelSpec,
         ServingPoolSpec,
+        Trainer,
     )
 
 DEFAULT_SLO_CLASS = "Interactive"
@@ -94,7 +96,10 @@ class PoolIdentity:
 
     def artifact_key(self, spec: OptimizedModelSpec, intake: IntakeResult) -> str:
         """KEY: the name of the artifact that a conversion of these bytes for this pool makes."""
+        digests: tuple[str | None, ...]
         digests = (intake.source_digest, intake.calibration_digest, intake.evaluation_digest)
+        if intake.trainer_digest is not None:
+            digests += (intake.trainer_digest,)
         return _key(spec, objective(spec, self._pool), self._threads, self._nodes, digests)
 
 
@@ -107,6 +112,7 @@ def _inputs(
     return digest(
         {
             **({"trustedCode": True} if trusted else {}),
+            **_trainer_inputs(spec.optimization.trainer),
             "allowedHosts": hosts,
             "calibration": _dataset(spec.calibration),
             "converterImage": image,
@@ -131,6 +137,13 @@ def _dataset(data: Dataset | None) -> dict[str, Any] | None:
     }
 
 
+def _trainer_inputs(trainer: Trainer | None) -> dict[str, Any]:
+    if trainer is None:
+        return {}
+    keys = ("storage_uri", "entrypoint", "secret")
+    return {"trainer": {key: getattr(trainer, key) for key in keys}}
+
+
 def conversion_spec(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> dict[str, Any]:
     """What a conversion is asked for, apart from bytes, images and nodes.
 
@@ -150,6 +163,7 @@ def _conversion_spec(
         "objective": None if wanted.objective is Objective.LATENCY else wanted.objective.value,
         "openvino": None if wanted.techniques.openvino else False,
         "search": asdict(wanted.search) if wanted.search else None,
+        "trainer": _training(wanted.trainer) if wanted.trainer else None,
     }
     return {
         **{name: value for name, value in later.items() if value is not None},
@@ -168,6 +182,13 @@ def _conversion_spec(
         "slo_percentile": slo.percentile if slo else 99,
         "threads": threads_,
     }
+
+
+def _training(trainer: Trainer) -> dict[str, Any]:
+    """What is asked of a trainer; of its options, those that are not the default."""
+    usual = asdict(TrainingOptions())
+    options = {k: v for k, v in asdict(trainer.options).items() if v != usual[k]}
+    return {"entrypoint": trainer.entrypoint, **options}
 
 
 @lru_cache(maxsize=_MEMO)

@@ -79,11 +79,16 @@ def due(look: Look, interval: float, retries: int) -> float:
 
 
 def same_bytes(one: IntakeResult, other: IntakeResult) -> bool:
-    """Whether two looks saw the same source and data."""
-    return (one.source_digest, one.calibration_digest, one.evaluation_digest) == (
-        other.source_digest,
-        other.calibration_digest,
-        other.evaluation_digest,
+    """Whether two looks saw the same source, data and trainer."""
+    return _digests(one) == _digests(other)
+
+
+def _digests(intake: IntakeResult) -> tuple[str | None, ...]:
+    return (
+        intake.source_digest,
+        intake.calibration_digest,
+        intake.evaluation_digest,
+        intake.trainer_digest,
     )
 
 

@@ -29,6 +29,7 @@ def intake_of(model: ModelFact) -> tuple[str, IntakeResult] | None:
         source_bytes=0,
         calibration_digest=done.get("calibrationDigest"),
         evaluation_digest=done.get("evaluationDigest"),
+        trainer_digest=done.get("trainerDigest"),
         limitations=tuple(done.get("limitations", ())),
     )
     return done["inputs"], result
@@ -70,6 +71,7 @@ def progress(
         "sourceDigest": intake.source_digest if intake else None,
         "calibrationDigest": intake.calibration_digest if intake else None,
         "evaluationDigest": intake.evaluation_digest if intake else None,
+        "trainerDigest": intake.trainer_digest if intake else None,
         "limitations": list(intake.limitations) or None if intake else None,
         "retry": retry or None,
         "renewed": renewed,

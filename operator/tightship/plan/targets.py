@@ -93,10 +93,16 @@ def refused(model: ModelFact, pool: ServingPoolSpec) -> Condition | None:
     """Why a model's spec cannot be carried out in this pool; None when it can."""
     if isinstance(model.spec, InvalidSpec):
         return refusal(Reason.INVALID_SPEC, model.spec.message)
+    serving = model.spec.serving
+    if model.spec.optimization.trainer is not None and not pool.trusted_code:
+        message = (
+            f"A trainer is code of yours, and pool {serving.pool} runs none: have spec.trustedCode "
+            "of the ServingPool set to true, or leave spec.optimization.trainer out."
+        )
+        return refusal(Reason.UNTRUSTED_TRAINER, message)
     if inputs.knows_class(model.spec, pool):
         return None
     known = ", ".join(sorted(pool.slo_classes)) or "none"
-    serving = model.spec.serving
     message = f"Pool {serving.pool} has no SLO class {serving.slo.class_name}. It has: {known}."
     return refusal(Reason.UNKNOWN_SLO_CLASS, message)
 

@@ -100,6 +100,7 @@ def job(
         source_digest=work.intake.source_digest,
         calibration_digest=work.intake.calibration_digest,
         evaluation_digest=work.intake.evaluation_digest,
+        trainer_digest=work.intake.trainer_digest,
         reason=reason,
     )
 

@@ -2,6 +2,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
 all_images=(operator converter triton-cpu store)
+images_by_name=(converter-torch) # several GB: built only where it is named
 
 # image_sources NAME: the files that decide the image's content, relative to the repository.
 image_sources() {
@@ -9,9 +10,10 @@ image_sources() {
   case $1 in
     operator) printf '%s\n' requirements/operator.txt images/operator operator ;;
     converter) printf '%s\n' requirements/converter.txt images/operator operator ;;
+    converter-torch) printf '%s\n' requirements/converter.txt requirements/torch.txt images/operator operator ;;
     triton-cpu) printf '%s\n' requirements/triton.txt images/triton-cpu ;;
     store) printf '%s\n' tests/cluster/versions.env ;;
-    *) die "no image named '$1'; known: ${all_images[*]}" ;;
+    *) die "no image named '$1'; known: ${all_images[*]} ${images_by_name[*]}" ;;
   esac
 }
 

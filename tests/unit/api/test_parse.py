@@ -1,15 +1,19 @@
 """Parsing of specs: defaults, units, refusals, and that nothing but a SpecError ever comes out."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support import corpus, documents
+from tests.support.cache import REPOSITORY
 from tests.support.corpus import BadManifest
 
 from tightship.api import names
 from tightship.api.parse import SpecError, parse_model, parse_pool
+from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     Accelerator,
     AccuracyGate,
@@ -27,6 +31,7 @@ from tightship.api.v1alpha1 import (
     Slo,
     Techniques,
     Toleration,
+    Trainer,
     UpdateStrategy,
 )
 
@@ -73,6 +78,27 @@ def test_a_full_model() -> None:
     assert parsed.optimization.search == Search(
         strategy=SearchStrategy.RANDOM, max_trials=12, max_duration=90.0
     )
+    assert parsed.optimization.trainer == Trainer(
+        storage_uri="s3://models/intent/trainer.tar.gz",
+        entrypoint="train.digits:Digits",
+        secret="trainer",
+        options=TrainingOptions(
+            techniques=("channels", "zeros"),
+            epochs=12,
+            batch_size=128,
+            optimizer="sgd",
+            learning_rate=0.05,
+            schedule="one-cycle",
+            l1=0.0001,
+            l2=0.0,
+            precision="bf16",
+            patience=3,
+            temperature=4.0,
+            alpha=0.7,
+            seed=11,
+            seconds=300.0,
+        ),
+    )
     assert parsed.serving.slo == Slo(
         class_name="Batch", latency=LatencyObjective(target=90.0, percentile=95)
     )
@@ -83,6 +109,14 @@ def test_a_full_model() -> None:
 def test_an_empty_search_has_the_defaults_of_the_values() -> None:
     document = documents.changed(documents.FULL_MODEL, ("optimization", "search"), {})
     assert parse_model(document).optimization.search == Search()
+
+
+def test_a_trainer_has_the_defaults_of_the_command_line() -> None:
+    trainer = {"storageUri": "s3://code/train.py", "entrypoint": "train:T"}
+    document = documents.changed(documents.FULL_MODEL, ("optimization", "trainer"), trainer)
+    assert parse_model(document).optimization.trainer == Trainer(
+        storage_uri="s3://code/train.py", entrypoint="train:T", options=TrainingOptions()
+    )
 
 
 def test_a_full_pool() -> None:
@@ -99,6 +133,16 @@ def test_a_full_pool() -> None:
     assert parsed.slo_classes["Interactive"] == LatencyObjective(target=0.05, percentile=99)
     assert parsed.converter.deadline == 5400.0
     assert parsed.converter.max_source_bytes == 500_000_000
+
+
+EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_accepted(path: Path) -> None:
+    for document in yaml.safe_load_all(path.read_text()):
+        parse = parse_model if document["kind"] == names.OPTIMIZED_MODEL else parse_pool
+        assert isinstance(parse(document["spec"]), OptimizedModelSpec | ServingPoolSpec)
 
 
 NAMED_TECHNIQUES: dict[str, tuple[documents.Document | None, Techniques]] = {

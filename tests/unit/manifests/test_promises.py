@@ -79,7 +79,7 @@ def _requests(container: _Object) -> Iterator[job.JobRequest]:
 
 def test_each_container_has_the_credentials_that_it_needs_and_no_other() -> None:
     pods = _pods(*actions.FULL)
-    data = {"source", "calibration", "evaluation"}
+    data = {"source", "calibration", "evaluation", "trainer"}
     assert _secret_mounts(pods["intake"]) == {"fetch": data | {"store"}, "inspect": set()}
     assert _secret_mounts(pods["convert"]) == {
         "fetch": data | {"store"},
@@ -125,6 +125,15 @@ def test_a_store_without_a_write_secret_is_written_with_the_other() -> None:
     pod = _pods(actions.MINIMAL[0], parse_pool(spec))["convert"]
     secrets = {v["name"]: v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
     assert secrets == {"secret-store": "one", "secret-store-write": "one"}
+
+
+def test_a_trainer_is_confined_and_trains_with_what_the_container_has() -> None:
+    pods = _pods(*actions.FULL)
+    for pod, stage in (("intake", "inspect"), ("convert", "convert")):
+        (request,) = _requests(_containers(pods[pod])[stage])
+        assert request.trainer is not None
+        assert request.trainer.confined
+        assert request.trainer.options.threads == 2  # of 2.5 processors
 
 
 def test_triton_beside_a_converter_is_out_of_reach() -> None:

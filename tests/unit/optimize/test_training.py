@@ -121,4 +121,4 @@ def test_without_torch_the_remedy_is_told(
     given = ["--output", str(tmp_path / "out"), "--trainer", "digits.py:Digits"]
     assert cli.main([str(model), *given]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "InvalidRequest: torch is not installed: pip install tightship[torch]."
+    assert last == "InvalidTrainer: torch is not installed: pip install tightship[torch]."

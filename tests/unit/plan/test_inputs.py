@@ -7,6 +7,7 @@ import pytest
 from tests.unit.plan.world import model_spec, pool_spec
 
 from tightship.api.artifact import IntakeResult
+from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     Accelerator,
     Dataset,
@@ -18,6 +19,7 @@ from tightship.api.v1alpha1 import (
     Search,
     SearchStrategy,
     Techniques,
+    Trainer,
 )
 from tightship.plan import inputs
 from tightship.plan.inputs import PoolIdentity
@@ -63,6 +65,12 @@ def searched(spec: OptimizedModelSpec, search: Search) -> OptimizedModelSpec:
     return replace(spec, optimization=replace(spec.optimization, search=search))
 
 
+def trained(spec: OptimizedModelSpec, **changes: object) -> OptimizedModelSpec:
+    trainer = Trainer(storage_uri="s3://b/t.py", entrypoint="t:T")
+    trainer = replace(trainer, **changes)  # type: ignore[arg-type]
+    return replace(spec, optimization=replace(spec.optimization, trainer=trainer))
+
+
 CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], str]] = {
     "source": (lambda s, p: (model(s, storage_uri="s3://b"), p), "i"),
     "secret": (lambda s, p: (model(s, secret="x"), p), "i"),
@@ -79,6 +87,7 @@ CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], 
     "greatest drop": (lambda s, p: (gated(s, max_drop=0.02), p), "k"),
     "worst value": (lambda s, p: (gated(s, worst_value=0.0), p), "k"),
     "search": (lambda s, p: (searched(s, Search()), p), "k"),
+    "trainer": (lambda s, p: (trained(s), p), "ik"),
     "drop of a class": (lambda s, p: (gated(s, max_class_drop=0.0), p), "k"),
     "confidence": (lambda s, p: (gated(s, confidence=0.9), p), "k"),
     "objective of the class": (
@@ -129,6 +138,29 @@ def test_every_setting_of_a_search_counts() -> None:
     ]
     keys = {hashes(searched(spec, search), pool)[1] for search in searches}
     assert len(keys) == len(searches)
+
+
+TRAINERS: dict[str, tuple[dict[str, object], str]] = {
+    "place": ({"storage_uri": "s3://b/u.py"}, "i"),
+    "secret": ({"secret": "x"}, "i"),
+    "entry point": ({"entrypoint": "t:U"}, "ik"),
+    "option": ({"options": TrainingOptions(epochs=7)}, "k"),
+    "default": ({"options": TrainingOptions(epochs=30)}, ""),
+}
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_what_of_a_trainer_changes_which_hash(name: str) -> None:
+    changes, letters = TRAINERS[name]
+    before = hashes(trained(model_spec()), pool_spec())
+    after = hashes(trained(model_spec(), **changes), pool_spec())
+    assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
+
+
+def test_key_depends_on_every_byte_of_a_trainer() -> None:
+    identity, spec = PoolIdentity(pool_spec()), trained(model_spec())
+    known = [replace(INTAKE, trainer_digest=digest) for digest in ("t", "u")]
+    assert identity.artifact_key(spec, known[0]) != identity.artifact_key(spec, known[1])
 
 
 def test_metrics_and_classes_are_work_of_their_own() -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.plan.world import MIB, START, STEP, World, model_spec, pool_spec
+from tests.unit.plan.world import MIB, START, STEP, World, model_spec, pool_spec, sha
 
-from tightship.api.v1alpha1 import LatencyObjective, Slo
+from tightship.api.v1alpha1 import LatencyObjective, Optimization, Slo, Trainer
 from tightship.plan.actions import (
     ApplyConvertJob,
     ApplyIntakeJob,
@@ -201,6 +201,40 @@ def test_an_unknown_slo_class_names_those_that_there_are() -> None:
     assert "Gold" in condition["message"]
     assert "Interactive" in condition["message"]
     assert not world.jobs
+
+
+TRAINED = Optimization(trainer=Trainer(storage_uri="s3://code/train.py", entrypoint="train:T"))
+
+
+def test_a_trainer_runs_only_where_the_pool_trusts_code() -> None:
+    world = served()
+    before = world.models["intent"].status
+    world.edit("intent", replace(model_spec(), optimization=TRAINED))
+    world.settle()
+    status = world.models["intent"].status
+    condition = next(c for c in status["conditions"] if c["type"] == "Converted")
+    assert (condition["status"], condition["reason"]) == ("False", "UntrustedTrainer")
+    assert "spec.trustedCode" in condition["message"]
+    assert status["artifact"] == before["artifact"]  # what was served stays
+    assert world.servers_of("intent")
+
+    world.edit_pool(replace(pool_spec(), trusted_code=True))
+    world.settle()
+    assert world.ready("intent")
+    assert world.models["intent"].status["artifact"]["key"] != before["artifact"]["key"]
+
+
+def test_the_digest_of_a_trainer_is_pinned_and_remembered() -> None:
+    world = World(replace(pool_spec(), trusted_code=True))
+    world.add("intent", replace(model_spec(), optimization=TRAINED))
+    pinned = set()
+    while not world.models["intent"].status.get("artifact"):
+        found = [a for a in world.step().actions if isinstance(a, ApplyConvertJob)]
+        pinned |= {action.trainer_digest for action in found}
+    assert pinned == {sha("s3://code/train.py")}
+    assert world.models["intent"].status["conversion"]["trainerDigest"] == pinned.pop()
+    world.jobs.clear()
+    assert not kinds(world) & {"ApplyIntakeJob", "ApplyConvertJob"}
 
 
 def test_a_paused_model_is_left_alone() -> None:

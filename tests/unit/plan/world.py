@@ -208,6 +208,7 @@ class World:
         self.models: dict[str, ModelFact] = {}
         self.jobs: dict[str, JobFact] = {}
         self.sources: dict[str, str] = {}  # by Job: its source's URI
+        self.trainers: dict[str, str | None] = {}  # by Job: its trainer's URI
         self.pinned: dict[str, str | None] = {}  # by Job: the digest that it was given
         self.pods: dict[str, Pod] = {}
         self.deployment: ApplyServers | None = None
@@ -512,6 +513,8 @@ class World:
             state=JobState.PENDING,
         )
         self.sources[name] = action.model_spec.model.storage_uri
+        trainer = action.model_spec.optimization.trainer
+        self.trainers[name] = trainer.storage_uri if trainer else None
         self.pinned[name] = None if isinstance(action, ApplyIntakeJob) else action.source_digest
 
     def _assign(self, pod: Pod, assignment: Assignment) -> None:
@@ -563,9 +566,12 @@ class World:
 
     def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary:
         if job.kind is not JobKind.CONVERT:
-            limits = self.limitations.get(uri, ())
+            limits, code = self.limitations.get(uri, ()), self.trainers[job.name]
             return IntakeResult(
-                source_digest=self._digest(uri), source_bytes=10, limitations=limits
+                source_digest=self._digest(uri),
+                source_bytes=10,
+                limitations=limits,
+                trainer_digest=self._digest(code) if code else None,
             )
         return summary(job.inputs, digest=sha(job.inputs), memory=self.memory(uri))
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tightship.api.training import TrainerRequest
+from tightship.api.training import TrainerRequest, TrainingOptions
 
 _NEEDED = {"torch": "torch", "torch_pruning": "torch-pruning", "onnxscript": "onnxscript"}
 
@@ -22,8 +22,23 @@ def missing() -> str | None:
     return f"{', '.join(lacking)} {are} not installed: pip install tightship[torch]"
 
 
-def setup(asked: TrainerRequest | None, folder: Path) -> dict[str, Any] | None:
+def skipped(options: TrainingOptions, reason: str) -> tuple[dict[str, Any], ...]:
+    """Each technique that was asked for as a proposal that is not trained, and why."""
+    return tuple(
+        {"technique": name, "id": name, "reason": reason, "params": {}}
+        for name in options.techniques
+    )
+
+
+def module_file(folder: Path, module: str) -> Path | None:
+    """The file that `import module` would read below a folder; None where there is none."""
+    path = folder.joinpath(*module.split("."))
+    files = (path.with_name(f"{path.name}.py"), path / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
+
+
+def setup(asked: TrainerRequest | None, folder: Path | None) -> dict[str, Any] | None:
     """What a child needs to use the trainer in that folder, as JSON; None without one."""
-    if asked is None:
+    if asked is None or folder is None:
         return None
     return {"folder": str(folder), "entry": asked.entry, "options": asdict(asked.options)}

@@ -54,7 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--trainer",
-        metavar="FILE.py:NAME",
+        metavar="FILE.py:NAME",  # or FOLDER/MODULE:NAME, as resources name it
         help="see docs/techniques/trainer.md",
     )
     for name in (each.name for each in fields(TrainingOptions)):
@@ -69,7 +69,7 @@ def _flag(name: str) -> str:
 
 
 def file(options: argparse.Namespace) -> Path:
-    """The trainer's file."""
+    """The trainer's file, or its module below the folder that it is imported from."""
     return Path(str(options.trainer).rpartition(":")[0])
 
 
@@ -86,8 +86,11 @@ def request(options: argparse.Namespace) -> TrainerRequest | None:
         if given:
             raise ValueError(f"{_flag(next(iter(given)))} needs --trainer FILE.py:NAME")
         return None
-    if file(options).suffix != ".py":
-        raise ValueError(f"--trainer is given as '{options.trainer}'; it has to be FILE.py:NAME")
+    if not options.trainer.rpartition(":")[2].isidentifier() or not file(options).name:
+        raise ValueError(
+            f"--trainer is given as '{options.trainer}'; it has to be FILE.py:NAME or "
+            "FOLDER/MODULE:NAME"
+        )
     if "techniques" in given:
         given["techniques"] = tuple(each for each in given["techniques"].split(",") if each)
     return TrainerRequest(

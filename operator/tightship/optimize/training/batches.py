@@ -123,4 +123,4 @@ def _checked(found: Batches) -> Batches:
 
 
 def _invalid(message: str) -> RefusalError:
-    return RefusalError(Reason.INVALID_REQUEST, f"The trainer {message}")
+    return RefusalError(Reason.INVALID_TRAINER, f"The trainer {message}")

@@ -45,7 +45,7 @@ def fits(subject: Subject, contract: Contract) -> None:
     """
     if not contract.batched:
         raise RefusalError(
-            Reason.INVALID_REQUEST,
+            Reason.INVALID_TRAINER,
             "A model without a batch axis cannot be trained: export it with one (dynamic_axes), "
             "or leave the trainer out.",
         )

@@ -1,6 +1,7 @@
 """Loads a user's trainer and checks what it gives, so that each mistake is told in plain words."""
 
 import copy
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from tightship.api.training import TrainingOptions
 from tightship.optimize.failures import Reason, RefusalError
-from tightship.optimize.training import batches
+from tightship.optimize.training import batches, module_file
 from tightship.optimize.training.batches import Batches
 from tightship.optimize.training.protocol import Batch, Replacement, Trainer
 
@@ -23,7 +24,7 @@ EXAMPLES = 8
 
 def invalid(message: str) -> RefusalError:
     """A refusal of the trainer."""
-    return RefusalError(Reason.INVALID_REQUEST, f"The trainer {message}")
+    return RefusalError(Reason.INVALID_TRAINER, f"The trainer {message}")
 
 
 class Subject:
@@ -95,7 +96,7 @@ class Subject:
 
 
 def load(folder: Path, entry: str, options: TrainingOptions) -> Subject:
-    """The trainer of FILE.py:NAME below `folder`.
+    """The trainer of FILE.py:NAME or MODULE:NAME below `folder`.
 
     Raises:
         RefusalError: there is no such file or name, or it does not follow the protocol.
@@ -108,8 +109,10 @@ def load(folder: Path, entry: str, options: TrainingOptions) -> Subject:
 def _module(folder: Path, entry: str) -> Any:  # noqa: ANN401 (a user's module)
     file, colon, name = entry.partition(":")
     path = folder / file
-    if not colon or not name.isidentifier() or path.suffix != ".py":
-        raise invalid(f"is given as '{entry}'; it has to be FILE.py:NAME")
+    if not colon or not name.isidentifier():
+        raise invalid(f"is given as '{entry}'; it has to be FILE.py:NAME or MODULE:NAME")
+    if path.suffix != ".py":
+        return _imported(folder, file)
     if not path.is_file():
         raise invalid(f"file {file} does not exist. Check the path.")
     spec = importlib.util.spec_from_file_location(_MODULE, path)
@@ -120,6 +123,14 @@ def _module(folder: Path, entry: str) -> Any:  # noqa: ANN401 (a user's module)
     sys.modules[_MODULE] = module
     spec.loader.exec_module(module)
     return module
+
+
+def _imported(folder: Path, module: str) -> Any:  # noqa: ANN401 (a user's module)
+    """What `import` makes of it: modules of a package may import one another."""
+    if module_file(folder, module) is None:
+        raise invalid(f"module {module} does not exist below its folder. Check the name.")
+    sys.path.insert(0, str(folder.resolve()))
+    return importlib.import_module(module)
 
 
 def _named(module: Any, entry: str) -> Any:  # noqa: ANN401 (a user's object)

@@ -75,7 +75,7 @@ def _check_same(found: Subject, contract: Contract, original: Path) -> None:
     problem = export.differs(original, contract, samples, expected)
     if problem:
         raise RefusalError(
-            Reason.INVALID_REQUEST,
+            Reason.INVALID_TRAINER,
             f"The trainer builds another model than the given file: {problem}. Let build() return "
             "the module with the weights that was exported.",
         )
