@@ -159,9 +159,10 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     ),
     "UnsupportedModel": Meaning(
         "custom or unknown operators, more than one model, maps or sequences or bfloat16 as inputs "
-        "or outputs, no inputs, runs on no inputs that could be made up, outputs of another shape "
-        "for each sample; a scikit-learn model of another version, that skl2onnx does not know, or "
-        "whose ONNX answers differ",
+        "or outputs, scalars where there is no batch axis, axes of length 0, inputs without a "
+        "declared shape, a newer opset or IR version than the runtime's, no inputs, runs on no "
+        "inputs that could be made up; a scikit-learn model of another version, that skl2onnx does "
+        "not know, or whose ONNX answers differ",
         "export it otherwise; give evaluation data",
     ),
     "UnsupportedOperation": Meaning(

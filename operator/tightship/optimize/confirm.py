@@ -33,6 +33,7 @@ _REQUEST_SECONDS = 120.0
 _WARM_UP = 20
 _DIFFERENT = 64  # samples that a race asks in turn
 _COSINE_SAME = 0.999
+_RANDOM_SHARE = 100.0  # of the greatest answer may random answers differ
 _UNLIKE_SHARE = 0.001  # of the samples may round to another class between two runs
 _BATCHES = (1, 4, 16)
 _CONCURRENCY = 4
@@ -316,21 +317,22 @@ def golden(samples: Dataset, answers: Sequence[Outputs]) -> dict[str, np.ndarray
     return inputs | {f"out/{name}": _wire(_text(array)) for name, array in answers[0].items()}
 
 
-def tolerance(answers: Sequence[Outputs]) -> tuple[float, float]:
+def tolerance(answers: Sequence[Outputs], *, random: bool = False) -> tuple[float, float]:
     """(rtol, atol): twice the greatest difference between rounds of equal requests, with a floor.
 
     The floor of 2 % of the greatest answer lets an int8 model differ by a quantum on another
-    processor.
+    processor. Of answers that are random only the magnitude is held.
     """
     first = answers[0]
     widest = 0.0
     for name, values in first.items():
-        if values.dtype.kind != "f":
+        if values.dtype.kind not in ("fiu" if random else "f"):
             continue
         finite = values[np.isfinite(values)]
         scale = float(np.abs(finite).max(initial=0.0))
         gaps = [
             float(np.nanmax(np.abs(other[name] - values), initial=0.0)) for other in answers[1:]
         ]
-        widest = max(widest, 0.02 * scale, 2 * max(gaps, default=0.0))
+        share = _RANDOM_SHARE if random else 0.02
+        widest = max(widest, share * scale, 2 * max(gaps, default=0.0))
     return 1e-3, max(1e-4, widest)

@@ -6,6 +6,10 @@ from typing import Any
 
 STRING = "string"
 ROWS_INTERACT = "a row's answer depends on the other rows of its batch: not batched"
+RANDOM = (
+    "the model's answers are random: it answers the same request otherwise each time, so it is not "
+    "batched, and nothing can be compared with it"
+)
 
 # ONNX Runtime's type -> numpy's name, and -> Triton's name without TYPE_.
 _TYPES: Mapping[str, tuple[str, str]] = {
@@ -80,6 +84,11 @@ class Contract:
     def rows_interact(self) -> bool:
         """Whether it takes batches, but answers a row otherwise in another batch."""
         return ROWS_INTERACT in self.notes
+
+    @property
+    def random(self) -> bool:
+        """Whether the same request is answered otherwise each time."""
+        return RANDOM in self.notes
 
     @property
     def strings(self) -> bool:

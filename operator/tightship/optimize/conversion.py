@@ -153,7 +153,8 @@ def _candidates(
             proposals = _trainable(conversion, workshop)
     facts = _facts(request, conversion.intake, proposals)
     conversion.candidates = workshop.propose(facts)
-    conversion.unjudged = _unjudged(conversion)
+    conversion.unjudged = workshop.unjudged or _unjudged(conversion)
+    conversion.warnings += [workshop.unjudged] if workshop.unjudged else []
     if conversion.unjudged:
         for candidate in conversion.candidates:
             if candidate.alive:

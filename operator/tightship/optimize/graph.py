@@ -12,6 +12,7 @@ from onnx import (
     ModelProto,
     NodeProto,
     TensorProto,
+    inliner,
     numpy_helper,
     version_converter,
 )
@@ -59,6 +60,11 @@ def lifted(model: ModelProto, version: int) -> ModelProto:
     if opset(model) >= version:
         return model
     return version_converter.convert_version(model, version)
+
+
+def inlined(model: ModelProto) -> ModelProto:
+    """The model with its own functions in place of the nodes that call them."""
+    return inliner.inline_local_functions(model) if model.functions else model
 
 
 def graphs(graph: GraphProto) -> Iterator[GraphProto]:
@@ -113,9 +119,19 @@ def file_bytes(path: Path) -> int:
     return path.stat().st_size + sum((path.parent / name).stat().st_size for name in files)
 
 
+def unshaped(path: Path) -> frozenset[str]:
+    """Inputs and outputs for which the file does not even tell how many axes they have."""
+    described = onnx.load(str(path), load_external_data=False).graph
+    return frozenset(
+        value.name
+        for value in (*described.input, *described.output)
+        if not value.type.tensor_type.HasField("shape")
+    )
+
+
 def facts(path: Path) -> Contract:
     """A contract with what the file alone tells; inputs and outputs are still to be found."""
-    model = onnx.load(str(path), load_external_data=False)
+    model = inlined(onnx.load(str(path), load_external_data=False))
     return Contract(
         inputs=(),
         outputs=(),

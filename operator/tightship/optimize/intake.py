@@ -112,7 +112,7 @@ def _bytes(model: Path, outline: Outline) -> int:
 def _limitations(contract: Contract, trainer: training.Source | None) -> tuple[Told, ...]:
     """What the model itself rules out; a user's own batch size is a wish and not told."""
     found = [Told.TEXT_INPUT] if contract.strings else []
-    if not contract.batched:
+    if not contract.batched and not contract.random:
         found.append(Told.ROWS_INTERACT if contract.rows_interact else Told.NO_BATCH_AXIS)
     if trainer is not None and trainer.idle:
         found.append(Told.NOTHING_TRAINED)

@@ -49,7 +49,7 @@ def _normalised(judge: "_Judge", model: ModelProto) -> tuple[ModelProto, list[st
 
 
 def _lifted(model: ModelProto) -> ModelProto:
-    return graph.lifted(model, OPSET)
+    return graph.lifted(graph.inlined(model), OPSET)
 
 
 def _weights(model: ModelProto) -> ModelProto:

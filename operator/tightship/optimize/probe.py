@@ -10,13 +10,29 @@ import onnxruntime as ort
 
 from tightship.optimize import data, graph, runtime
 from tightship.optimize.budget import Budget
-from tightship.optimize.contract import ROWS_INTERACT, STRING, Contract, Tensor, numpy_type
+from tightship.optimize.contract import (
+    RANDOM,
+    ROWS_INTERACT,
+    STRING,
+    Contract,
+    Tensor,
+    numpy_type,
+)
 from tightship.optimize.failures import Reason, RefusalError
 
 MADE = "made"
 _SIZES = (1, 8, 16, 32, 64, 128, 224, 256)
 _ROW_TOLERANCE = 0.02  # of the largest absolute answer; another batch size rounds differently
 _NOT_IMPLEMENTED = ("is not a registered function/op", "NOT_IMPLEMENTED", "No Op registered for")
+_REMEDIES = {
+    "Unsupported model IR version": "Export it with an older onnx package, or set ir_version of "
+    "the file to the greatest that is supported.",
+    "released onnx opset versions": "Export it with an older opset.",
+    "Failed to construct locale": "Set the attribute locale of its StringNormalizer to C, which "
+    "every server has.",
+    "not currently registered or supported": "Export it with numbers of another type.",
+}
+"""What the runtime says of a sound model that it cannot take, and what helps."""
 _STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
 
 Feed = dict[str, np.ndarray]
@@ -57,6 +73,10 @@ def _load(model: Path, threads: int, foreign: Sequence[tuple[str, ...]]) -> ort.
                 "with "
                 "standard operators only; libraries of custom operators are not loaded.",
             ) from error
+        for sign, remedy in _REMEDIES.items():
+            if sign in words:
+                message = f"ONNX Runtime {ort.__version__} does not take the model: {words}."
+                raise RefusalError(Reason.UNSUPPORTED_MODEL, f"{message} {remedy}") from error
         if any(sign in words for sign in _NOT_IMPLEMENTED):
             raise RefusalError(
                 Reason.UNSUPPORTED_MODEL,
@@ -90,24 +110,81 @@ def find(
     Raises:
         RefusalError: a type that cannot be served, or the model does not run on any inputs.
     """
-    blank = replace(
-        graph.facts(model),
-        inputs=_tensors(session.get_inputs(), "input"),
-        outputs=_tensors(session.get_outputs(), "output"),
-    )
+    blank = _declared(session, graph.unshaped(model), graph.facts(model), samples)
     errors = [""]
     for make in _makers(blank.inputs, samples):
         found = _batched(session, blank, make, errors)
         if found is not None:
-            return found, make
+            return _servable(session, found, make, errors), make
     for make in _makers(blank.inputs, samples):
         if _attempt(session, make, None, errors) is not None:
-            return blank, make
+            return _servable(session, blank, make, errors), make
     raise RefusalError(
         Reason.UNSUPPORTED_MODEL,
         f"The model loads but did not run on made-up inputs of any size: {errors[-1]}. Give "
         "evaluation data, whose samples are then used instead.",
     )
+
+
+def _declared(
+    session: ort.InferenceSession,
+    unshaped: frozenset[str],
+    facts: Contract,
+    samples: data.Arrays | None,
+) -> Contract:
+    """The contract as the file declares it; of an input without a shape, samples tell its axes."""
+    inputs = []
+    for tensor in _tensors(session.get_inputs(), "input"):
+        known = samples is not None and tensor.name in samples
+        if tensor.name in unshaped and samples is not None and known:
+            inputs.append(replace(tensor, dims=(None,) * samples[tensor.name].ndim))
+        elif tensor.name in unshaped:
+            raise RefusalError(
+                Reason.UNSUPPORTED_MODEL,
+                f"The model's input '{tensor.name}' declares no shape, not even how many axes it "
+                "has. Declare it, free axes by a name, and export the model again; or give data.",
+            )
+        else:
+            inputs.append(tensor)
+    return replace(facts, inputs=tuple(inputs), outputs=_tensors(session.get_outputs(), "output"))
+
+
+def _servable(
+    session: ort.InferenceSession, found: Contract, make: Make, errors: list[str]
+) -> Contract:
+    """The contract with what an answer shows: its axes, and whether the next one is the same.
+
+    Raises:
+        RefusalError: a shape that Triton has no word for.
+    """
+    rows = 1 if found.batched else None
+    answers = _attempt(session, make, rows, errors) or []
+    outputs = tuple(
+        replace(tensor, dims=(None,) * answer.ndim) if len(tensor.dims) != answer.ndim else tensor
+        for tensor, answer in zip(found.outputs, answers, strict=True)
+    )
+    found = replace(found, outputs=outputs)
+    for kind, tensors in (("input", found.inputs), ("output", found.outputs)):
+        for tensor in tensors:
+            _refuse_unspeakable(kind, tensor, found)
+    again = answers if found.batched else _attempt(session, make, rows, errors) or []
+    if all(_close(one, other) for one, other in zip(answers, again, strict=True)):
+        return found
+    return replace(found, notes=(RANDOM,))
+
+
+def _refuse_unspeakable(kind: str, tensor: Tensor, found: Contract) -> None:
+    problem = remedy = ""
+    if not tensor.dims and not found.batched:
+        problem, remedy = "is a scalar without axes", "Give it an axis of length 1"
+    elif 0 in tensor.dims:
+        problem, remedy = "declares an axis of length 0", "Give a free axis a name instead of 0"
+    if problem:
+        raise RefusalError(
+            Reason.UNSUPPORTED_MODEL,
+            f"The model's {kind} '{tensor.name}' {problem}, which Triton cannot serve. {remedy}, "
+            "and export the model again.",
+        )
 
 
 def _tensors(nodes: Sequence[Any], kind: str) -> tuple[Tensor, ...]:
@@ -189,16 +266,24 @@ def _batched(
     session: ort.InferenceSession, blank: Contract, make: Make, errors: list[str]
 ) -> Contract | None:
     both = _attempt(session, make, 2, errors)
-    alone = _attempt(session, make, 1, errors)
-    if both is None or alone is None or not _follows(both, 2) or not _follows(alone, 1):
+    if both is None or not _follows(both, 2):
         return None
-    if not all(_close(whole[:1], one) for whole, one in zip(both, alone, strict=True)):
-        return replace(blank, notes=(ROWS_INTERACT,))
+    for row in (0, 1):  # steps of time in the batch's place change only the later ones
+        alone = _attempt(session, _row(make, row), 2, errors)
+        if alone is None or not _follows(alone, 1):
+            return None
+        if not all(_close(b[row : row + 1], one) for b, one in zip(both, alone, strict=True)):
+            return replace(blank, notes=(ROWS_INTERACT,))
     for size in (Budget().max_batch, 8):
         many = _attempt(session, make, size, errors)
         if many is not None and _follows(many, size):
             return replace(blank, max_batch=size)
     return replace(blank, max_batch=2)
+
+
+def _row(make: Make, row: int) -> Make:
+    """One row of a batch, as a batch of its own."""
+    return lambda rows: {name: array[row : row + 1] for name, array in make(rows).items()}
 
 
 def _attempt(

@@ -59,6 +59,8 @@ class Bench:
         self._request, self._intake, self._workshop = request, intake, workshop
         self._config, self._budget = config, budget
         self._samples = workshop.judged or intake.golden
+        alone = {name: array[:1] for name, array in intake.golden.arrays.items()}
+        self._golden = Dataset(alone) if workshop.unjudged else intake.golden
 
     async def prove(
         self,
@@ -114,7 +116,7 @@ class Bench:
     async def _original(self, stand: Stand, limit: int) -> tuple[Proof | None, float | None]:
         """Whether Triton answers as the runtime did, on the first samples; the metric on all."""
         judged = self._workshop.judged
-        if judged is None:
+        if judged is None or self._workshop.unjudged:
             return None, None
         expected = evaluate.load_answers(self._workshop.scratch / "reference")
         part = Dataset({name: array[:limit] for name, array in judged.arrays.items()})
@@ -222,13 +224,12 @@ class Bench:
             metric=metric,
             proof=proof,
             profile=profile,
-            golden=confirm.golden(stand.wired(self._intake.golden), rounds),
-            tolerance=confirm.tolerance(rounds),
+            golden=confirm.golden(stand.wired(self._golden), rounds),
+            tolerance=confirm.tolerance(rounds, random=self._intake.contract.random),
             objective_met=None if target is None else selection.meets(race.percentile, target),
         )
 
     async def _golden_rounds(self, stand: Stand) -> list[Outputs]:
         """The golden samples one by one, once more, and together: how they will be asked."""
-        samples: Dataset = self._intake.golden
         sizes = (1, 1, max(1, self._intake.contract.max_batch))
-        return [await stand.answers(CANDIDATE, samples, size) for size in sizes]
+        return [await stand.answers(CANDIDATE, self._golden, size) for size in sizes]

@@ -24,7 +24,7 @@ class Session(Protocol):
 
 
 PROVIDERS = ("CPUExecutionProvider",)
-_PLACE = re.compile(r"Load model from \S+ failed:\s*")
+_PLACE = re.compile(r"Load model from \S+ failed:\s*|/\S*onnxruntime\S*:\d+ .*?\)>? (?=[A-Z])")
 
 
 def session(
@@ -107,8 +107,8 @@ def join(parts: Mapping[str, list[np.ndarray]], *, batched: bool) -> Outputs:
     except ValueError as error:
         raise RefusalError(
             Reason.UNSUPPORTED_MODEL,
-            "The model's output has another shape for each sample, so answers cannot be compared. "
-            f"Pad the data to one shape. ({error})",
+            "the model's output has another shape for each sample, so answers cannot be compared: "
+            "pad the data to one shape, or have the model answer in one shape",
         ) from error
 
 

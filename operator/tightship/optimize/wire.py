@@ -25,7 +25,7 @@ _CHILDREN: Mapping[str, Mapping[int, str]] = {
     "training": {1: "graph", 2: "graph"},
 }
 _IR_VERSION, _DIMS, _DATA_TYPE, _RAW_DATA, _EXTERNAL, _LOCATION = 1, 1, 2, 9, 13, 14
-_NODE_DOMAIN, _NODE_OP = 7, 4
+_NAMES = {"node": (7, 4), "function": (10, 1)}  # fields of the domain and the operator's name
 _TYPED_DATA = {4, 5, 6, 7, 10, 11}
 _EXTERNAL_LOCATION = 1
 
@@ -73,6 +73,7 @@ class Outline:
     ir_version: int | None = None
     external: list[ExternalData] = field(default_factory=list)
     operators: set[tuple[str, str]] = field(default_factory=set)  # (domain, op type)
+    functions: set[tuple[str, str]] = field(default_factory=set)  # that it defines itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,7 @@ def outline(data: Buffer, caps: Caps) -> Outline:
         raise WireError("it holds no graph, so it is not an ONNX model")
     if found.ir_version is None:
         raise WireError("it names no IR version, so it is not an ONNX model")
+    found.operators -= found.functions
     return found
 
 
@@ -114,8 +116,8 @@ def _walk(data: Buffer, kind: str, found: Outline, caps: Caps, depth: int) -> No
     for number, wire, value in fields(data):
         if kind == "model" and number == _IR_VERSION and isinstance(value, int):
             found.ir_version = value
-        elif kind == "node" and number in (_NODE_DOMAIN, _NODE_OP) and not isinstance(value, int):
-            operator[number == _NODE_OP] = _text(value)
+        elif number in (named := _NAMES.get(kind, ())) and not isinstance(value, int):
+            operator[named.index(number)] = _text(value)
         child = children.get(number)
         if child is None:
             continue
@@ -125,8 +127,9 @@ def _walk(data: Buffer, kind: str, found: Outline, caps: Caps, depth: int) -> No
             _tensor(value, found, caps)
         elif child != "opset":
             _walk(value, child, found, caps, depth - 1)
-    if kind == "node":
-        found.operators.add((operator[0], operator[1]))
+    if kind in _NAMES:
+        target = found.operators if kind == "node" else found.functions
+        target.add((operator[0], operator[1]))
 
 
 def _count(kind: str, found: Outline, caps: Caps) -> None:

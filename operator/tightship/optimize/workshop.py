@@ -22,6 +22,7 @@ from tightship.optimize import (
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
+from tightship.optimize.contract import RANDOM
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
@@ -69,6 +70,7 @@ class Workshop:
         self._calibration, self.judged = _split(intake)
         self._normalised = self.original
         self.reuse = Reuse(cache, self.original, intake.contract, budget)
+        self.unjudged = ""  # why the original's answers cannot be compared with any others
 
     def _placed(self) -> Path:
         """The original as one file: its own bytes, or with its external data brought in."""
@@ -138,12 +140,14 @@ class Workshop:
         return self._request.min_speedup if latency else 1.0
 
     def baseline(self) -> dict[str, Any]:
-        """Run the original over the data.
+        """Run the original over the data; nothing where its answers cannot be compared.
 
         Raises:
             RefusalError: the metric does not fit the outputs, or the run fails.
         """
-        if self.judged is None:
+        if self._intake.contract.random:
+            self.unjudged = RANDOM
+        if self.judged is None or self.unjudged:
             return {}
         self.judged.save(self.scratch / "judged")
         self._calibration.save(self.scratch / "calibration")
@@ -154,6 +158,11 @@ class Workshop:
             return known
         try:
             found = self._run("evaluate:baseline_task", {"judging": judging.to_json()}, "base")
+        except RefusalError as refusal:
+            if refusal.reason is not Reason.UNSUPPORTED_MODEL:
+                raise
+            self.unjudged = refusal.message
+            return {}
         except CrashError as crash:
             raise RefusalError(
                 crash.reason if crash.reason is not Reason.INTERNAL else Reason.DATA_INVALID,

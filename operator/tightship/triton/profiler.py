@@ -159,9 +159,12 @@ async def _closed_loop(
             await client.ask(model, next(cycle))
             latencies.append(time.perf_counter() - start)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(one_client())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(one_client())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
     return latencies
 
 

@@ -263,7 +263,7 @@ CASES = (
     ),
     Case("custom-operator", "UnsupportedModel", "my.ops:Secret", _file(_custom_operator)),
     Case("unknown-operator", "UnsupportedModel", "does not implement", _file(_one_node("Secret"))),
-    Case("future-opset", "InvalidModel", "cannot load", _file(_one_node("Relu", opset=999))),
+    Case("future-opset", "UnsupportedModel", "older opset", _file(_one_node("Relu", opset=999))),
     Case("wrong-types", "InvalidModel", "cannot load", _file(_wrong_types)),
     Case("dangling-edge", "InvalidModel", "cannot load", _file(_dangling)),
     Case("map-output", "UnsupportedModel", "zipmap=False", _file(_map_output)),

@@ -99,10 +99,16 @@ def _unit_rows(rows: np.ndarray) -> bool:
 
 
 def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """The cosine of each pair of rows; 1 for two equal rows, 0 where only one is zero or finite."""
+    """The cosine of each pair of rows; 1 for two equal rows, 0 where only one is zero or finite.
+
+    NaN equals NaN, and places where both rows hold the same infinity or NaN do not count otherwise.
+    """
     one = first.reshape(len(first), -1).astype(np.float64)
     other = second.reshape(len(second), -1).astype(np.float64)
-    equal = (one == other).all(axis=1)
+    alike = (one == other) | (np.isnan(one) & np.isnan(other))
+    equal = alike.all(axis=1)
+    shared = alike & ~np.isfinite(one)
+    one, other = np.where(shared, 0.0, one), np.where(shared, 0.0, other)
     product = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     with np.errstate(all="ignore"):
         values = np.where(product > 0, (one * other).sum(axis=1) / product, 0.0)

@@ -9,6 +9,7 @@ from tightship.optimize.metrics import fidelity, registry
 from tightship.optimize.metrics.base import Truth
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.2, 0.1]], np.float32)
+HOLED = np.array([[2.0, np.nan, 0.5], [-np.inf, 3.0, 1.0]], np.float32)
 
 AGREEMENT = {
     "equal": (LOGITS, LOGITS, 1.0),
@@ -32,6 +33,9 @@ AGREEMENT = {
     "whole numbers": (np.array([1, 2]), np.array([1, 3]), 0.5),
     "text": (np.array(["a", "b"]), np.array(["a", "b"]), 1.0),
     "not a number": (LOGITS, np.full_like(LOGITS, np.nan), 0.0),
+    "the same not a number": (HOLED, HOLED, 1.0),
+    "near, but for the same not a number": (HOLED, HOLED * np.float32(1.001), 1.0),
+    "not a number elsewhere": (HOLED, HOLED[:, ::-1], 0.0),
     "another shape": (LOGITS, LOGITS[:, :2], 0.0),
 }
 
