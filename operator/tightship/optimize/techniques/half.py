@@ -1,8 +1,8 @@
 """Half precision by range scan: fp16 wherever the values that were seen fit it, fp32 elsewhere.
 
 The CPU runtime computes fp16 graphs in fp32 and so hides every overflow (a file classifier of 98 %
-accuracy looks intact there and has none in real fp16). Therefore a scan of the activations picks the
-nodes that stay in fp32, and the result comes with a simulation that rounds each fp16 node's
+accuracy looks intact there and has none in real fp16). Therefore a scan of the activations picks
+the nodes that stay in fp32, and the result comes with a simulation that rounds each fp16 node's
 outputs, which is what the gate judges.
 """
 
