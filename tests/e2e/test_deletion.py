@@ -4,6 +4,8 @@ from tests.e2e.support import deployment
 from tests.e2e.support.kubectl import Object
 from tests.e2e.support.workspace import Workspace, condition
 
+from tightship.api.progress import Stage
+
 _LIMIT_SECONDS = 30
 
 
@@ -33,7 +35,10 @@ def test_during_its_conversion(workspace: Workspace) -> None:
 
 
 def is_converting(model: Object) -> bool:
-    return condition(model, "Converted").get("reason") == "Converting"
+    """And says which candidate it is at, which its log alone tells."""
+    progress = model.get("status", {}).get("conversion", {}).get("progress", "")
+    converting = condition(model, "Converted").get("reason") == "Converting"
+    return converting and progress.startswith(f"{Stage.CANDIDATES}, ")
 
 
 def wait_nothing_left(workspace: Workspace, name: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from tightship.api import names
 from tightship.controller.certificates import CertificateBook
 from tightship.controller.observe import Observer, routed_models
+from tightship.controller.progress import Positions
 from tightship.controller.servers import AgentError, Servers, StaleError
 from tightship.controller.strangers import Strangers
 from tightship.controller.telemetry import Telemetry
@@ -71,6 +72,7 @@ class Hands:
     memory: Memory
     store: Store
     servers: Servers
+    positions: Positions
     certificates: CertificateBook
     events: Events
     lease: Lease

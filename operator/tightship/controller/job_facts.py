@@ -44,6 +44,7 @@ def job_fact(job: Entry, pods: Sequence[Entry]) -> JobFact | None:
         started=min(started, default=None),
         finished=_finished(job.value),
         waiting=_first(waiting(value) for value in values) if state is JobState.PENDING else None,
+        step=_first(_step(value) for value in values) if state is JobState.RUNNING else None,
         result=_result(kind, answers) if state is JobState.SUCCEEDED else None,
         failure=_failure(job.value, values, answers) if state is JobState.FAILED else None,
     )
@@ -100,6 +101,18 @@ def _containers(status: _Object) -> list[_Object]:
         *(status.get("initContainerStatuses") or ()),
         *(status.get("containerStatuses") or ()),
     ]
+
+
+def _step(pod: _Object) -> str | None:
+    """The container that runs now, sidecars apart."""
+    return next(
+        (
+            str(container["name"])
+            for container in _containers(pod.get("status") or {})
+            if "running" in (container.get("state") or {}) and container["name"] not in _SIDECARS
+        ),
+        None,
+    )
 
 
 def _ended(container: _Object) -> _Object:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -9,7 +10,9 @@ from tightship.api import names
 from tightship.api.fields import SpecError
 from tightship.api.parse import parse_model
 from tightship.api.parse_pool import parse_pool
+from tightship.api.progress import Position
 from tightship.controller.job_facts import job_fact, seconds, waiting
+from tightship.controller.progress import Log
 from tightship.controller.servers import AgentView, ServerAddress
 from tightship.kube.resources import (
     CONFIG_MAPS,
@@ -36,6 +39,7 @@ from tightship.plan.snapshot import (
 )
 
 SERVER = "server"
+CONVERT = "convert"  # the container in which a conversion does its work
 _SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 _JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
@@ -49,11 +53,13 @@ class Observer:
         self,
         store: Store,
         agent: Callable[[str], AgentView],
+        position: Callable[[str], Position | None] = lambda _: None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._agent = agent
+        self._position = position
         self._clock = clock
         self._endpoints: dict[PoolKey, dict[tuple[str, str], Endpoint]] = {}
         self.watching_since = clock()
@@ -115,6 +121,16 @@ class Observer:
                 found[pod.uid] = ServerAddress(pool, pod.uid, ip)
         return found
 
+    def logs(self, pool: PoolKey) -> dict[str, Log]:
+        """Logs that say how far the pool's conversions are, by pod uid."""
+        found = {}
+        for job in self._store.of_pool(JOBS, pool):
+            pods = self._store.owned_by(PODS, job.uid)
+            fact = _derived(job, partial(job_fact, pods=pods), _versions(pods))
+            if fact is not None and fact.step == CONVERT:
+                found.update({pod.uid: Log(pool, pod.name) for pod in pods})
+        return found
+
     def forget(self, pool: PoolKey) -> None:
         """Drop what is remembered of a pool that is gone."""
         self._endpoints.pop(pool, None)
@@ -146,6 +162,9 @@ class Observer:
                 continue
             pods = self._store.owned_by(PODS, job.uid)
             fact = _derived(job, partial(job_fact, pods=pods), _versions(pods))
+            if fact is not None and fact.step == CONVERT:
+                position = next(filter(None, (self._position(pod.uid) for pod in pods)), None)
+                fact = replace(fact, position=position)
             if fact is not None:
                 yield fact
 

@@ -54,6 +54,7 @@ class Reconciler:
     async def _observe(self, pool: PoolKey) -> Snapshot:
         credentials = await self._do.certificates.credentials(pool)
         self._do.servers.follow(pool, self._do.observer.addresses(pool), credentials)
+        self._do.positions.follow(pool, self._do.observer.logs(pool))
         strangers = await self._do.strangers.services(pool)
         return self._do.observer.snapshot(
             pool,
@@ -68,6 +69,7 @@ class Reconciler:
 
     def _forget(self, pool: PoolKey) -> None:
         self._do.servers.follow(pool, {}, None)
+        self._do.positions.follow(pool, {})
         self._do.observer.forget(pool)
         self._do.certificates.forget(pool)
         self._do.memory.keep(pool, ())

@@ -12,6 +12,7 @@ from tightship.api import names
 from tightship.controller.act import Hands
 from tightship.controller.certificates import CertificateBook
 from tightship.controller.observe import Observer
+from tightship.controller.progress import Positions
 from tightship.controller.reconcile import Decide, Reconciler
 from tightship.controller.servers import Servers
 from tightship.controller.strangers import Strangers
@@ -75,7 +76,8 @@ class Term:
         )
         self._news: Counter[PoolKey] = Counter()
         self._servers = Servers(self._told, self._doubted, port=agent_port)
-        self._observer = Observer(self.store, self._servers.view)
+        self._positions = Positions(self._client, self._told)
+        self._observer = Observer(self.store, self._servers.view, self._positions.position)
         self._certificates = CertificateBook(self._client)
         self._reconciler = Reconciler(
             Hands(
@@ -83,6 +85,7 @@ class Term:
                 memory=Memory(self.store),
                 store=self.store,
                 servers=self._servers,
+                positions=self._positions,
                 certificates=self._certificates,
                 events=Events(self._client, settings.identity),
                 lease=lease,
@@ -107,6 +110,7 @@ class Term:
         finally:
             # Connections first: aiohttp ends one in use at once, and for good.
             await self._servers.close()
+            await self._positions.close()
             await self._client.close()
             for task in tasks:
                 task.cancel()

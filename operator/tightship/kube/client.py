@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -13,13 +13,16 @@ from kubernetes.aio.client.api_client import ApiClient
 from tightship.kube.connection import Connection
 from tightship.kube.errors import UnavailableError, from_answer
 from tightship.kube.limiter import TokenBucket
-from tightship.kube.resources import Object, Resource, resource_of
+from tightship.kube.resources import PODS, Object, Resource, resource_of
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
 _CONNECT_SECONDS = 5.0
+_LOG_BYTES = 64 * 1024
+
+T = TypeVar("T")
 
 Allowance = Callable[[], float]
 """Seconds that a write may take now; raises NotLeaderError when it may not begin."""
@@ -61,7 +64,20 @@ class Client:
         Raises:
             NotFoundError: it does not exist.
         """
-        return await self._send("get", resource, resource.path(namespace, name), {}, None, None)
+        return await self._send(
+            "get", resource, resource.path(namespace, name), {}, None, None, _decoded
+        )
+
+    async def log(self, namespace: str, pod: str, container: str, *, lines: int) -> str:
+        """The last lines of a container's log.
+
+        Raises:
+            InvalidError: it has not started.
+            NotFoundError: there is no such pod.
+        """
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(_LOG_BYTES)}
+        path = PODS.path(namespace, pod, "log")
+        return await self._send("log", PODS, path, query, None, None, _text)
 
     async def create(self, wanted: Object, *, manager: str) -> Object:
         """Create an object.
@@ -155,7 +171,9 @@ class Client:
             await self._limiter.take()
         seconds = self._allowance() if self._allowance else self._timeout
         try:
-            return await self._send(verb, resource, path, query, body, content_type, seconds)
+            return await self._send(
+                verb, resource, path, query, body, content_type, _decoded, seconds
+            )
         except UnavailableError as error:
             if self._limiter and error.retry_after:
                 self._limiter.pause(error.retry_after)
@@ -169,12 +187,13 @@ class Client:
         query: Mapping[str, str],
         body: Object | None,
         content_type: str | None,
+        decode: Callable[[bytes], T],
         seconds: float | None = None,
-    ) -> Object:
+    ) -> T:
         began = time.monotonic()
         outcome = "Cancelled"
         try:
-            answer = await self._exchange(verb, path, query, body, content_type, seconds)
+            answer = decode(await self._exchange(verb, path, query, body, content_type, seconds))
             outcome = "OK"
             return answer
         except Exception as error:
@@ -192,12 +211,12 @@ class Client:
         body: Object | None,
         content_type: str | None,
         seconds: float | None,
-    ) -> Object:
+    ) -> bytes:
         if self._closed:
             raise UnavailableError("the connection to the API server is closed")
         url = self._connection.server + path + (f"?{urlencode(query)}" if query else "")
         total = min(seconds or self._timeout, self._timeout)
-        headers = {"Accept": "application/json", "User-Agent": self._api.user_agent}
+        headers = {"Accept": "application/json, */*", "User-Agent": self._api.user_agent}
         headers |= {"Content-Type": content_type} if content_type else {}
         headers |= await self._connection.headers()
         try:
@@ -214,17 +233,22 @@ class Client:
             raise UnavailableError(f"the API server cannot be reached: {reason}") from error
         if response.status >= 400:  # noqa: PLR2004 (HTTP's own)
             raise from_answer(response.status, content, response.headers)
-        return _decoded(content)
+        return content
 
 
 _METHODS = {
     "get": "GET",
+    "log": "GET",
     "create": "POST",
     "update": "PUT",
     "apply": "PATCH",
     "patch": "PATCH",
     "delete": "DELETE",
 }
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")
 
 
 def _decoded(content: bytes) -> Object:

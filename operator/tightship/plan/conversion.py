@@ -314,7 +314,7 @@ class _Planner:
             retry = done.get("retry", "") if work.asked else model.retry
             renewed = remembered.renewed(model, name, work.kind)
             progress = remembered.progress(name, key, work.intake, retry, renewed)
-            conversion = {**progress, **units.attempts_json(work)}
+            conversion = {**progress, **units.attempts_json(work), **units.progress_json(work)}
             self._outcomes[model.name] = replace(_kept(model, condition), conversion=conversion)
 
 
@@ -351,7 +351,7 @@ def _frozen(model: ModelFact) -> Outcome:
 def _kept(model: ModelFact, condition: Condition) -> Outcome:
     return Outcome(
         condition=condition,
-        conversion=model.status.get("conversion", {}),
+        conversion=remembered.at_rest(model),
         artifact=model.status.get("artifact"),
         optimization=model.status.get("optimization"),
     )

@@ -79,6 +79,12 @@ def progress(
     return {name: value for name, value in parts.items() if value is not None}
 
 
+def at_rest(model: ModelFact) -> Mapping[str, Any]:
+    """The model's own `status.conversion`, without how far a Job was."""
+    done: Mapping[str, Any] = model.status.get("conversion") or {}
+    return {name: value for name, value in done.items() if name != "progress"}
+
+
 def lapsed(model: ModelFact, name: str, key: str) -> bool:
     """Whether the bytes that were checked are gone, so that what is there now is to be checked.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tightship.api.agent import ServerState
     from tightship.api.artifact import IntakeResult, Summary
     from tightship.api.failures import Failure
+    from tightship.api.progress import Position
     from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
 
 
@@ -85,6 +86,8 @@ class JobFact:
     started: float | None = None
     finished: float | None = None
     waiting: str | None = None  # why its pod does not start, in the scheduler's or kubelet's words
+    step: str | None = None  # the container that runs: fetch, inspect, convert or publish
+    position: Position | None = None  # within the step convert, as lately read from its log
     result: IntakeResult | Summary | None = None
     failure: Failure | None = None
 

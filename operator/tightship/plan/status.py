@@ -14,7 +14,7 @@ from tightship.api.conditions import (
     merge_conditions,
 )
 from tightship.api.v1alpha1 import OptimizedModelSpec
-from tightship.plan import figures, freshness, inputs
+from tightship.plan import figures, freshness, inputs, remembered
 from tightship.plan.serving import measured
 from tightship.plan.verdict import Copies, Subject, conditions, count, transition
 
@@ -123,6 +123,8 @@ def stranded_status(model: ModelFact, why: Condition, now: float, *, gone: bool)
     fresh = freshness.known(model)
     parts += [fresh] if fresh else []
     kept = {n: v for n, v in model.status.items() if not (gone and n in {"placement", "replicas"})}
+    if "conversion" in kept:
+        kept["conversion"] = remembered.at_rest(model)
     return {
         **kept,
         "observedGeneration": model.generation,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tightship.api.agent import ModelAssignment, ServingConfig
 from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from tightship.api.v1alpha1 import OptimizedModelSpec
-from tightship.plan import figures, inputs
+from tightship.plan import figures, inputs, remembered
 from tightship.plan.conversion import Outcome
 from tightship.plan.holdings import copies
 from tightship.plan.packing import DUTY_FLOOR, Item
@@ -121,7 +121,7 @@ def kept_outcome(model: ModelFact, condition: Condition) -> Outcome:
     """What a status says of the conversion, under a spec that cannot be carried out."""
     return Outcome(
         condition=condition,
-        conversion=model.status.get("conversion", {}),
+        conversion=remembered.at_rest(model),
         artifact=model.status.get("artifact"),
         optimization=model.status.get("optimization"),
         refresh=model.status.get("refresh"),

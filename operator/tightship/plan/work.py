@@ -205,6 +205,14 @@ def why(work: Work) -> str:
     return f"{work.label}: {step}{again}"
 
 
+def progress_json(work: Work) -> dict[str, Any]:
+    """`progress` of `status.conversion`: there while its Job runs."""
+    job = work.job
+    if job is None or job.ended or job.step is None:
+        return {}
+    return {"progress": job.position.place if job.position else job.step}
+
+
 def starting(work: Work) -> Condition:
     """Its Job is among the actions of this plan."""
     reason = Reason.INTAKE_RUNNING if work.intake is None else Reason.CONVERTING
@@ -215,7 +223,10 @@ def running(work: Work) -> Condition:
     """Its Job exists."""
     reason = Reason.INTAKE_RUNNING if work.intake is None else Reason.CONVERTING
     message = f"Job {work.job_name} runs."
-    if work.job and work.job.waiting:
+    if work.job and work.job.step:
+        at = work.job.position.said if work.job.position else work.job.step
+        message = f"Job {work.job_name} runs: {at}."
+    elif work.job and work.job.waiting:
         message = f"Job {work.job_name} waits to start: {work.job.waiting}"
     elif work.job and work.job.state is JobState.PENDING:
         message = f"Job {work.job_name} is being started."

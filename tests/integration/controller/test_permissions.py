@@ -49,7 +49,7 @@ def account(apiserver: ApiServer, folder: Path) -> Path:
 
 
 async def test_the_listed_permissions_are_enough(apiserver: ApiServer, tmp_path: Path) -> None:
-    assert len(rules()) == 15
+    assert len(rules()) == 16
     kubeconfig = account(apiserver, tmp_path)
     async with (
         line(apiserver, tmp_path, 16) as found,

@@ -133,6 +133,26 @@ def test_it_runs_from_the_first_containers_start() -> None:
     assert (found.state, found.started) == (JobState.RUNNING, seconds(T1))
 
 
+STEPS = {
+    "nothing yet": ((held("fetch", "PodInitializing"),), None),
+    "fetch": ((running("fetch"), held("convert", "PodInitializing")), "fetch"),
+    "a sidecar is no step": ((ended("fetch"), running("triton")), None),
+    "convert": ((ended("fetch"), running("triton"), running("convert")), "convert"),
+    "publish": ((ended("convert"), running("triton"), running("publish")), "publish"),
+}
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_the_step_is_the_container_that_runs(case: str) -> None:
+    containers, step = STEPS[case]
+    assert fact(job("convert"), pod(init=containers)).step == step
+
+
+def test_a_job_that_has_ended_is_at_no_step() -> None:
+    found = fact(job("convert", COMPLETE, completionTime=T2), pod(running("publish")))
+    assert (found.state, found.step) == (JobState.SUCCEEDED, None)
+
+
 def test_the_main_containers_result_is_read() -> None:
     done = job("intake", COMPLETE, completionTime=T2)
     found = fact(done, pod(ended("inspect", 0, {"result": FOUND}), init=(ended("fetch"),)))

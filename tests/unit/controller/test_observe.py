@@ -5,8 +5,10 @@ import pytest
 from tests.integration.controller.harness import model as model_resource
 from tests.integration.controller.harness import pool as pool_resource
 
+from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.controller.observe import Observer
+from tightship.controller.progress import Log
 from tightship.controller.servers import AgentView
 from tightship.kube.resources import (
     CONFIG_MAPS,
@@ -31,8 +33,12 @@ class World:
         self.now = 100.0
         self.store = Store()
         self.views: dict[str, AgentView] = {}
+        self.positions: dict[str, Position] = {}
         self.observer = Observer(
-            self.store, lambda uid: self.views.get(uid, AgentView()), clock=lambda: self.now
+            self.store,
+            lambda uid: self.views.get(uid, AgentView()),
+            self.positions.get,
+            clock=lambda: self.now,
         )
         self._version = 0
 
@@ -227,3 +233,28 @@ def test_a_job_of_nobody_is_the_labelled_pools(world: World) -> None:
     world.put(OPTIMIZED_MODELS, model_resource("ours"))
     world.put(JOBS, job(("gone",), "shared"))
     assert [found.name for found in world.look().jobs] == ["intake-1"]
+
+
+def test_a_conversion_tells_where_its_log_says_it_is(world: World) -> None:
+    world.put(SERVING_POOLS, pool_resource())
+    world.put(OPTIMIZED_MODELS, model_resource("one"))
+    made = job(("uid-optimizedmodels-one",), "shared")
+    made["metadata"]["labels"]["app.kubernetes.io/component"] = "convert"
+    world.put(JOBS, made)
+
+    def runs(container: str) -> None:
+        state = {"running": {"startedAt": "2026-11-22T10:00:00Z"}}
+        containers = {"initContainerStatuses": [{"name": container, "state": state}]}
+        owners = [{"uid": made["metadata"].get("uid", f"uid-jobs-{made['metadata']['name']}")}]
+        labels = {"tightship.dev/pool": "shared"}
+        world.put(PODS, {"status": containers}, name="p", labels=labels, ownerReferences=owners)
+
+    runs("fetch")
+    world.positions["uid-pods-p"] = Position(Stage.TIME)
+    assert world.observer.logs(POOL) == {}
+    assert [(j.step, j.position) for j in world.look().jobs] == [("fetch", None)]
+    runs("convert")
+    assert world.observer.logs(POOL) == {"uid-pods-p": Log(POOL, "p")}
+    assert [(j.step, j.position) for j in world.look().jobs] == [("convert", Position(Stage.TIME))]
+    world.positions.clear()
+    assert [(j.step, j.position) for j in world.look().jobs] == [("convert", None)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from tests.unit.plan.world import MIB, World, model_spec, pool_spec, sha
+from tests.unit.plan.world import MIB, STEP, World, model_spec, pool_spec, sha
 
 from tightship.api.failures import MODEL_CRASHED, Failure
 from tightship.api.v1alpha1 import OptimizedModelSpec, UpdateStrategy
@@ -36,6 +37,39 @@ def first_conversion(world: World) -> None:
     assert world.ready("intent")
     assert world.models["intent"].status["modelStatus"]["transitionStatus"] == "UpToDate"
     assert events(world, "intent") == ["Converted", "Placed", "Serving"]
+
+
+def how_far_it_is(world: World) -> None:
+    """While a Job runs the status says where it is; afterwards nothing of that stays."""
+    world.job_seconds = 6 * STEP
+    world.add("intent", model_spec())
+    told, messages = list[str](), list[str]()
+    world.step()
+    while not world.ready("intent"):
+        world.step()
+        status = world.models["intent"].status
+        told.append(status.get("conversion", {}).get("progress", ""))
+        messages += [c["message"] for c in _conditions(world, "Converted")]
+    seen = [place for place, _ in groupby(told) if place]
+    assert seen == [
+        *("fetch", "inspect"),
+        *("fetch", "convert", "candidates, 1 of 6", "candidates, 2 of 6", "candidates, 3 of 6"),
+    ]
+    assert any(message.endswith(" runs: candidates, 2 of 6: c2.") for message in messages)
+    world.settle()
+    assert "progress" not in world.models["intent"].status["conversion"]
+    assert events(world, "intent") == ["Converted", "Placed", "Serving"]
+
+
+def paused_while_it_runs(world: World) -> None:
+    """A paused model's Job goes on, but nobody says how far it is."""
+    world.job_seconds = 6 * STEP
+    world.add("intent", model_spec())
+    while "progress" not in world.models["intent"].status.get("conversion", {}):
+        world.step()
+    world.models["intent"] = replace(world.models["intent"], paused=True)
+    world.settle()
+    assert "progress" not in world.models["intent"].status["conversion"]
 
 
 def limited_model(world: World) -> None:
@@ -484,6 +518,8 @@ def foreign_service(world: World) -> None:
 
 STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     "first conversion": (first_conversion, {}),
+    "how far it is": (how_far_it_is, {}),
+    "paused while it runs": (paused_while_it_runs, {}),
     "limited model": (limited_model, {}),
     "slow start": (slow_start, {"servers": (1, 2)}),
     "shared inputs": (shared_inputs, {}),

@@ -25,6 +25,7 @@ from tightship.api.agent import (
 )
 from tightship.api.artifact import IntakeResult, Summary
 from tightship.api.failures import DIGEST_MISMATCH, Failure
+from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import (
     Converter,
     LatencyObjective,
@@ -549,8 +550,13 @@ class World:
     def _run(self, job: JobFact) -> None:
         if job.state is JobState.PENDING:
             self.jobs[job.name] = replace(job, state=JobState.RUNNING, started=self.now)
-        if job.state is not JobState.RUNNING or self.now < (job.started or 0) + self.job_seconds:
+        if job.state is not JobState.RUNNING:
             return
+        elapsed = self.now - (job.started or 0)
+        if elapsed < self.job_seconds:
+            self.jobs[job.name] = replace(job, **self._place(job, elapsed))
+            return
+        job = replace(job, step=None, position=None)
         uri = self.sources[job.name]
         failures = self.outcomes.get(f"{job.kind}:{uri}", [])
         if self.pinned[job.name] not in {None, self._digest(uri)}:
@@ -563,6 +569,17 @@ class World:
         self.jobs[job.name] = replace(
             job, state=JobState.SUCCEEDED, finished=self.now, result=self._result(job, uri)
         )
+
+    def _place(self, job: JobFact, elapsed: float) -> dict[str, Any]:
+        """Which container runs, and what its log says; the log is seen a step later."""
+        if elapsed <= STEP:
+            return {"step": "fetch"}
+        if job.kind is not JobKind.CONVERT:
+            return {"step": "inspect"}
+        seen = int(elapsed // STEP) - 2
+        count = max(seen, int(self.job_seconds // STEP))
+        position = Position(Stage.CANDIDATES, seen, count, f"c{seen}") if seen else None
+        return {"step": "convert", "position": position}
 
     def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary:
         if job.kind is not JobKind.CONVERT:
