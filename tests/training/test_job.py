@@ -88,7 +88,8 @@ def test_a_trained_candidate_is_proven_and_published(pod: Pod, triton: Triton) -
     assert report["selection"]["proven"]
     assert report["triton"]["proof"]["agreeing"] >= 0.999
     assert "--trainer" in report["reproduce"]["command"]
-    stored = Path(pod.request.store_uri.removeprefix("file://")) / "sha256" / KEY
+    store = Path(pod.request.store_uri.removeprefix("file://"))
+    stored = store / "sha256" / KEY / summary.digest
     assert json.loads((stored / "report.json").read_text()) == report
     assert (stored / "model" / "1" / "model.onnx").stat().st_size == summary.bytes_after
 
