@@ -1,7 +1,7 @@
 # The project's commands. Each does all of its own set-up, in a cache outside the repository (TIGHTSHIP_CACHE).
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit training integration e2e cluster images down lock bench-report bench-training
+.PHONY: help demo test check unit training integration slow e2e cluster images down lock bench-report bench-training
 
 help: ## these lines
 	@sed -nE 's/^([a-z0-9%-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -26,6 +26,10 @@ integration: ## tests on a real Triton, S3 server, Kubernetes API server and bro
 	@hack/chromium
 	@tests/cluster/cluster tools >/dev/null
 	@hack/pytest tests/integration -n 2 --dist loadfile
+
+slow: ## the tests that take minutes and gigabytes, which `make test` leaves out
+	@hack/libpython
+	@hack/pytest tests/integration -m slow --log-cli-level=WARNING
 
 e2e: $(if $(TIGHTSHIP_KUBECONFIG),,images) ## tests on the cluster, or on the one that TIGHTSHIP_KUBECONFIG names
 	@hack/pytest tests/e2e

@@ -99,9 +99,8 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     "InvalidUri": Meaning("the address cannot be meant", "correct storageUri"),
     "Killed": Meaning("a container was killed from outside", "nothing", "yes"),
     "ModelTooLarge": Meaning(
-        "above 2 GiB in one file, 100,000 nodes, 8 GiB of weights, 24 levels of nesting; with "
-        "external data above 1.5 GiB",
-        "a smaller model",
+        "above 2 GiB in one file, 100,000 nodes, 8 GiB of weights, 24 levels of nesting",
+        "external data for what is too large for one file, or a smaller model",
     ),
     "NoSpaceLeft": Meaning(
         "the source, what it unpacks to, or the next step does not fit the scratch volume, or the "

@@ -26,8 +26,9 @@ class Budget:
     max_data_bytes: int = 2 * GIB  # of one data file, unpacked
     max_data_arrays: int = 64
     inspect_seconds: float = 45.0
+    slow_disk: float = 50e6  # bytes a second that a model is read with at least
     export_seconds: float = 120.0  # of turning a scikit-learn model into ONNX
-    stage_seconds: float = 300.0  # of one build or one evaluation
+    stage_seconds: float = 300.0  # of one build or one evaluation; for each GiB of a larger model
     metric_seconds: float = 120.0  # of a user's own metric, for one comparison of two models
     total_seconds: float = 1800.0  # after which no further candidate is begun
     scratch_bytes: int = 8 * GIB
@@ -51,6 +52,10 @@ class Budget:
     profile_seconds: float = 0.5  # for each point of batch and concurrency
     profile_point_seconds: float = 4.0  # what a point may take at most; dearer ones are left out
     golden_samples: int = 8
+
+    def stage(self, model_bytes: int) -> float:
+        """Seconds that one build, evaluation or timing of a model of this size may take."""
+        return self.stage_seconds * max(1.0, model_bytes / GIB)
 
 
 def memory_limit() -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from tightship.optimize import engine, layers, techniques
+from tightship.optimize import engine, graph, layers, techniques
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
@@ -41,6 +41,8 @@ def task(payload: Mapping[str, Any]) -> dict[str, Any]:
         source = result
     if not payload["passes"]:
         shutil.copyfile(source, target)
+        for file in graph.data_files(source):
+            shutil.copyfile(file, target.parent / file.name)
     engine.load(model, 1)
     return {**total.to_json(), "layers": _layers(target)}
 

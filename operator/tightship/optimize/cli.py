@@ -17,8 +17,9 @@ from tightship.api.names import HTTP_PORT
 from tightship.api.v1alpha1 import ModelFormat, Objective, SearchStrategy
 from tightship.optimize import artifact, conversion, report, terminal
 from tightship.optimize import cache as caching
-from tightship.optimize.budget import Budget
+from tightship.optimize.budget import GIB, Budget
 from tightship.optimize.conversion import Conversion
+from tightship.optimize.engine import Executable
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.metrics import arguments as own_metric
@@ -29,6 +30,7 @@ from tightship.storage import StorageError
 
 _REASON_WIDTH = 100
 _LOCAL = "local"
+_SCRATCH = 64 * GIB  # or what the disk has, where that is less
 _CANCELLED = 130  # what shells show for a command that Ctrl-C ended
 
 
@@ -250,7 +252,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         store_uri="",
         allowed_hosts=(),
         max_source_bytes=Budget().scratch_bytes,
-        scratch_bytes=Budget().scratch_bytes,
+        scratch_bytes=_SCRATCH,
         converter_image=_LOCAL,
         server_image=options.triton or "none",
         node_class=_LOCAL,
@@ -297,7 +299,7 @@ def table(found: Conversion) -> str:
     """One row for each candidate: status, size, speed-up, metric, reason."""
     rows = [("candidate", "status", "MB", "speed-up", found.metric.name, "reason")]
     value = found.baseline.get("metric")
-    size = found.original.stat().st_size / 1e6
+    size = Executable(found.original).bytes / 1e6
     status = "passed" if found.chosen else "chosen"
     rows.append((report.ORIGINAL, status, f"{size:.2f}", "x1.00", _number(value), ""))
     for candidate in found.candidates:

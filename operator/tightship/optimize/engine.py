@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tightship.optimize import runtime, tensorrt
+from tightship.optimize import graph, runtime, tensorrt
 from tightship.optimize.runtime import Session
 
 ONNXRUNTIME = "onnxruntime"
@@ -55,9 +55,10 @@ class Executable:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files: OpenVINO's own format keeps the weights in a second one."""
-        weights = self.file.with_suffix(".bin")
-        return (self.file, weights) if self.file.suffix == ".xml" else (self.file,)
+        """All files: OpenVINO's own format keeps the weights in a second one, as large ONNX do."""
+        if self.file.suffix == ".xml":
+            return self.file, self.file.with_suffix(".bin")
+        return self.file, *graph.data_files(self.file)
 
     @property
     def bytes(self) -> int:

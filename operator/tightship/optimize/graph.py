@@ -1,5 +1,6 @@
 """Reading, cleaning and counting ONNX graphs: what several techniques need of a model's file."""
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ from tightship.optimize.contract import Contract
 WEIGHTED = ("Conv", "MatMul", "Gemm")
 """Operators whose second input is their weights."""
 
+INLINE_MAX = 3 * 2**29
+"""Bytes that one ONNX file may safely hold: a protobuf message ends at 2 GiB."""
+
+DATA = ".data"  # behind a model's own name, the files with its external data
 _FLOAT_BYTES = 4
 
 INTEGER_OPERATORS = frozenset(
@@ -44,10 +49,61 @@ def load(path: Path) -> ModelProto:
     return onnx.load(str(path))
 
 
+def outline(path: Path) -> ModelProto:
+    """The model without its external data: what is not in the file stays a reference to it."""
+    return onnx.load(str(path), load_external_data=False)
+
+
 def save(model: ModelProto, path: Path) -> None:
-    """Write the model as one file."""
+    """Write the model as one file, or beside external data where it is too large for one.
+
+    A model that is too large loses its weights in memory by this.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(path))
+    if sum(len(tensor.raw_data) for tensor in tensors(model)) <= INLINE_MAX:
+        onnx.save(model, str(path))
+        return
+    location = f"{path.name}{DATA}"
+    (path.parent / location).unlink(missing_ok=True)  # the library would append
+    onnx.save(model, str(path), save_as_external_data=True, location=location)
+
+
+def large(path: Path) -> bool:
+    """Whether the model with its weights is too large for one file."""
+    return file_bytes(path) > INLINE_MAX
+
+
+def data_files(path: Path) -> tuple[Path, ...]:
+    """The external data of a model that `save` or `relocate` wrote."""
+    return tuple(sorted(path.parent.glob(f"{path.name}{DATA}*")))
+
+
+def tensors(model: ModelProto) -> Iterator[TensorProto]:
+    """Every tensor that may have external data."""
+    for inner in graphs(model.graph):
+        yield from inner.initializer
+        for node in inner.node:
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors)
+
+
+def relocate(source: Path, target: Path) -> None:
+    """The model under another name, its external data beside it as `data_files` names them.
+
+    The data are moved, which takes neither time nor room. They cannot be linked: onnx refuses
+    external data of two names, and of symbolic links, as an attack.
+    """
+    model = outline(source)
+    names: dict[str, str] = {}
+    for tensor in tensors(model):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                name = names.setdefault(entry.value, f"{target.name}{DATA}{len(names)}")
+                entry.value = name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(model.SerializeToString())
+    for old, new in names.items():
+        shutil.move(source.parent / old, target.parent / new)
 
 
 def opset(model: ModelProto) -> int:
@@ -108,11 +164,9 @@ def parameters(model: ModelProto) -> int:
 
 def file_bytes(path: Path) -> int:
     """Size of the model with its external data."""
-    model = onnx.load(str(path), load_external_data=False)
     files = {
         entry.value
-        for inner in graphs(model.graph)
-        for tensor in inner.initializer
+        for tensor in tensors(outline(path))
         for entry in tensor.external_data
         if entry.key == "location"
     }
@@ -131,7 +185,7 @@ def unshaped(path: Path) -> frozenset[str]:
 
 def facts(path: Path) -> Contract:
     """A contract with what the file alone tells; inputs and outputs are still to be found."""
-    model = inlined(onnx.load(str(path), load_external_data=False))
+    model = inlined(outline(path))
     return Contract(
         inputs=(),
         outputs=(),

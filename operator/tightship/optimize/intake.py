@@ -139,7 +139,8 @@ def _probed(
         "samples": budget.golden_samples,
     }
     size = sum(file.stat().st_size for file in model.parent.rglob("*") if file.is_file())
-    limits = Limits.for_model(size, budget.inspect_seconds, budget.scratch_bytes)
+    seconds = budget.inspect_seconds + size / budget.slow_disk
+    limits = Limits.for_model(size, seconds, budget.scratch_bytes)
     try:
         found = sandbox.run("tightship.optimize.probe:task", payload, scratch / "probe", limits)
     except CrashError as crash:

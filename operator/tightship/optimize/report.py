@@ -12,6 +12,7 @@ from tightship.api.v1alpha1 import Objective
 from tightship.optimize import machine, reproduce
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.conversion import Conversion, timings_json
+from tightship.optimize.engine import Executable
 from tightship.optimize.search import front
 from tightship.optimize.search.front import Standing
 from tightship.optimize.timing import Latency
@@ -35,7 +36,7 @@ def report(conversion: Conversion) -> dict[str, Any]:
         "source": {
             "sha256": request.source_digest,
             "format": request.source_format,
-            "bytes": conversion.original.stat().st_size,
+            "bytes": Executable(conversion.original).bytes,
             "contract": intake.contract.to_json(),
             "config": {
                 "given": intake.config is not None,
@@ -175,7 +176,7 @@ def _triton(conversion: Conversion) -> dict[str, Any] | None:
 def memory(profile: Profile, conversion: Conversion) -> int:
     """Bytes of one instance: as measured at its peak, or from above where it cannot be seen."""
     seen = profile.memory_peak or profile.memory
-    return seen or _BACKEND_BYTES + 3 * conversion.original.stat().st_size
+    return seen or _BACKEND_BYTES + 3 * Executable(conversion.original).bytes
 
 
 def reason(conversion: Conversion) -> str:
@@ -263,7 +264,7 @@ def summary(conversion: Conversion, digest: str, evaluated: int) -> Summary:
     if outcome is None:
         raise ValueError("a conversion that was not proven in Triton has no summary")
     before = conversion.baseline.get("metric", 1.0)
-    size = conversion.original.stat().st_size
+    size = Executable(conversion.original).bytes
     return Summary(
         key=conversion.request.key or "",
         digest=digest,

@@ -45,7 +45,7 @@ class Reuse:
         if cache is not None:
             self._ground = {
                 **installed(),
-                "model": file_digest(original),
+                "model": model_digest(original),
                 "contract": contract.to_json(),
                 "verify": [budget.verify_samples, budget.evaluation_batch],
             }
@@ -67,7 +67,7 @@ class Reuse:
     def start_from(self, normalised: Path) -> None:
         """The file that all techniques start from."""
         if self._cache is not None:
-            self._start = file_digest(normalised)
+            self._start = model_digest(normalised)
 
     def baseline(self) -> str | None:
         """Key of the original's answers and metric; None when they are not to be kept."""
@@ -148,6 +148,11 @@ def without_look(found: Mapping[str, Any]) -> dict[str, Any]:
 def below(folder: Path) -> dict[str, Path]:
     """All files below a folder by their relative paths; none when it is not there."""
     return {str(file.relative_to(folder)): file for file in _files(folder)}
+
+
+def model_digest(file: Path) -> str:
+    """Of a model with its external data, where it is too large for one file."""
+    return digest([file_digest(each) for each in Executable(file).files])
 
 
 def folder_digest(folder: Path) -> str:

@@ -15,8 +15,9 @@ def room(work: Path, limit: int) -> int:
     before they write.
     """
     work.mkdir(parents=True, exist_ok=True)
-    used = sum(path.lstat().st_size for path in work.rglob("*") if not path.is_dir())
-    return max(0, min(limit - used, shutil.disk_usage(work).free))
+    files = (path.lstat() for path in work.rglob("*") if not path.is_dir())
+    sizes = {file.st_ino: file.st_size for file in files}  # a file of two names counts once
+    return max(0, min(limit - sum(sizes.values()), shutil.disk_usage(work).free))
 
 
 def check(work: Path, limit: int, model_bytes: int, data_bytes: int = 0) -> None:

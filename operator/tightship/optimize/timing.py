@@ -107,7 +107,7 @@ class _Runner:
 
     def __init__(self, timing: Timing, model: Executable) -> None:
         size = model.bytes
-        limits = Limits.for_model(size, timing.budget.stage_seconds)
+        limits = Limits.for_model(size, timing.budget.stage(size))
         with undisturbed():
             self._child = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
                 [sys.executable, "-P", "-m", _CHILD],
@@ -133,7 +133,7 @@ class _Runner:
             batch: {"cpu": [], "wall": []} for batch in timing.batches
         }
         self.memory = 0
-        self._patience = timing.budget.stage_seconds
+        self._patience = timing.budget.stage(size)
 
     def _say(self, message: Mapping[str, Any]) -> None:
         """One line; whether it was heard shows in the answer."""

@@ -39,7 +39,6 @@ from tightship.optimize.timing import Timed, Timing, Timings
 from tightship.storage import StorageError
 
 MODEL = "model.onnx"
-INLINE_MAX = 3 * 2**29  # bytes that one ONNX file may safely hold
 _TASKS = "tightship.optimize"
 _STOPPED = {
     "smoke": Status.SMOKE_FAILED,
@@ -67,33 +66,35 @@ class Workshop:
         self.scratch = folders.scratch
         self._trainer = training.setup(request.trainer, _folder(intake))
         self.original = self._placed()
+        self._bytes = Executable(self.original).bytes
         self._calibration, self.judged = _split(intake)
         self._normalised = self.original
         self.reuse = Reuse(cache, self.original, intake.contract, budget)
         self.unjudged = ""  # why the original's answers cannot be compared with any others
 
     def _placed(self) -> Path:
-        """The original as one file: its own bytes, or with its external data brought in."""
+        """The original as one file: its own bytes, or with its external data brought in.
+
+        Where one file cannot hold them, the data stay beside it.
+        """
         target = self.scratch / "original" / MODEL
         target.parent.mkdir(parents=True, exist_ok=True)
         size = graph.file_bytes(self._intake.model)
         if size == self._intake.model.stat().st_size:
             shutil.copyfile(self._intake.model, target)
             return target
-        if size > INLINE_MAX:
-            raise RefusalError(
-                Reason.MODEL_TOO_LARGE,
-                f"The model and its external data have {size} bytes; up to {INLINE_MAX} are taken. "
-                "Give a smaller model.",
-            )
+        if size > graph.INLINE_MAX:
+            graph.relocate(self._intake.model, target)
+            return target
         graph.save(graph.load(self._intake.model), target)
         return target
 
     def _run(
         self, task: str, payload: Mapping[str, Any], folder: str, *, trains: bool = False
     ) -> dict[str, Any]:
-        size = self.original.stat().st_size
-        limits = Limits.for_model(size, self._budget.stage_seconds, self._budget.scratch_bytes)
+        limits = Limits.for_model(
+            self._bytes, self._budget.stage(self._bytes), self._budget.scratch_bytes
+        )
         trainer = self._request.trainer
         if not trains or trainer is None:
             return sandbox.run(f"{_TASKS}.{task}", payload, self.scratch / folder, limits)
@@ -112,7 +113,7 @@ class Workshop:
             RefusalError: NoSpaceLeft.
         """
         limit = self._request.scratch_bytes
-        space.check(self.scratch.parent, limit, self.original.stat().st_size)
+        space.check(self.scratch.parent, limit, self._bytes)
 
     def judging(self) -> Judging:
         """What candidates are judged on; only where there are data."""
@@ -174,6 +175,8 @@ class Workshop:
 
     def normalise(self) -> dict[str, Any]:
         """Prepare the file that techniques start from; the original where that does not work."""
+        if self._bytes > graph.INLINE_MAX:
+            return {"steps": [], "notes": ["normalising was left out: the model is too large"]}
         verify = self._calibration.arrays
         count = self._budget.verify_samples
         Dataset({n: a[:count] for n, a in verify.items()}).save(self.scratch / "verify")
@@ -231,6 +234,8 @@ class Workshop:
         self.build(candidate, recipe, before)
         if candidate.alive:
             self.evaluate(candidate)
+        if not candidate.alive and self._bytes > graph.INLINE_MAX:
+            self.discard(candidate)
 
     def build(self, candidate: Candidate, recipe: Recipe, before: Candidate | None = None) -> None:
         """Build the candidate's file; a crash is its result.
@@ -348,7 +353,7 @@ class Workshop:
         )
         parts = [
             timing.measure(setup, self.original, {name: models[name] for name in names})
-            for names in timing.chunks(list(models), self.original.stat().st_size)
+            for names in timing.chunks(list(models), self._bytes)
         ]
         together = timing.merged(parts)
         for candidate in candidates:

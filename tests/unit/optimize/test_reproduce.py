@@ -23,6 +23,7 @@ def again(request: JobRequest) -> JobRequest:
         source_uri=request.source_uri,
         evaluation=request.evaluation and replace(found.evaluation, uri=request.evaluation.uri),  # type: ignore[type-var]
         calibration=request.calibration and replace(found.calibration, uri=request.calibration.uri),  # type: ignore[type-var]
+        own_metric=request.own_metric and replace(found.own_metric, uri=request.own_metric.uri),  # type: ignore[type-var]
         trainer=request.trainer and replace(found.trainer, uri=request.trainer.uri),  # type: ignore[type-var]
     )
 
@@ -34,6 +35,7 @@ CASES = {
         *("--evaluation", "e.npz", "--metric", "f1", "--positive-class", "3"),
         *("--worst-value", "-0.5", "--max-class-drop", "0.05", "--confidence", "0.99"),
     ],
+    "own metric": ["--evaluation", "e.npz", "--metric", "some/where/mine.py:near"],
     "objective": ["--slo-ms", "50", "--slo-percentile", "95", "--min-speedup", "2"],
     "techniques": ["--no-quantize", "--no-half-precision", "--no-prune", "--sparsity", "0.7"],
     "trainer": ["--trainer", "some/where/digits.py:Digits"],
@@ -44,7 +46,16 @@ CASES = {
     ],
     "search": ["--search", "tpe", "--trials", "7", "--search-seconds", "12.5"],
     "search by chance": ["--search", "random"],
-    "runtime": ["--threads", "4", "--format", "triton", "--max-calibration-samples", "9"],
+    "runtime": [
+        "--threads",
+        "4",
+        "--accelerator",
+        "nvidia.com/gpu",
+        "--format",
+        "triton",
+        "--max-calibration-samples",
+        "9",
+    ],
 }
 
 

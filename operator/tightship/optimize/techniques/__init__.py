@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from tightship.optimize import graph
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import ORIGINALS, Engine
@@ -80,11 +81,26 @@ class Facts:
         """Whether the model uses one of the operators."""
         return any(name in self.contract.operators for name in operators)
 
-    def refusal(self, switch: str, *operators: str) -> str | None:
+    @property
+    def large(self) -> bool:
+        """Whether the model's weights do not fit into one ONNX file."""
+        return self.contract.bytes > graph.INLINE_MAX
+
+    def _unlike(self) -> str | None:
+        """Why no tensor pass at all fits the model."""
+        if self.contract.strings:
+            return "the model takes text, on which tensor passes do not work"
+        if self.quantized:
+            return "the model came quantized already"
+        if self.has(*_TREES) and not self.has(*_PRODUCTS):
+            return "the model is made of decision trees, which are comparisons and no products"
+        return None
+
+    def refusal(self, switch: str, *operators: str, by_path: bool = False) -> str | None:
         """Why no tensor pass of that switch fits the model; None when one may.
 
         `switch` is a field of spec.optimization.techniques. With `operators`, the model must have
-        one of them.
+        one of them. A pass `by_path` never holds all weights in one message.
         """
         wanted = {
             "quantize": self.quantize,
@@ -93,14 +109,15 @@ class Facts:
         }
         if not wanted[switch]:
             return f"technique {switch} is switched off"
-        if self.contract.strings:
-            return "the model takes text, on which tensor passes do not work"
-        if self.quantized:
-            return "the model came quantized already"
-        if self.has(*_TREES) and not self.has(*_PRODUCTS):
-            return "the model is made of decision trees, which are comparisons and no products"
+        if reason := self._unlike():
+            return reason
         if operators and not self.has(*operators):
             return f"the model has none of {', '.join(operators)}"
+        if self.large and not by_path:
+            return (
+                f"the model's weights of {self.contract.bytes / 1e9:.1f} GB are more than one ONNX "
+                "file may hold, as which this technique rewrites it"
+            )
         return None
 
 

@@ -38,9 +38,14 @@ _SLOW = "quantizing the activations at every call costs more than the 8-bit prod
 def refusal(facts: Facts) -> str | None:
     """Why this model cannot be quantized this way; None when it can."""
     if not facts.has("MatMul"):
-        general = facts.refusal("quantize")
+        general = facts.refusal("quantize", by_path=True)
         return general or "the model has no MatMul, and other operators are slower this way"
-    return facts.refusal("quantize")
+    return facts.refusal("quantize", by_path=True)
+
+
+def _mixed(facts: Facts) -> bool:
+    """Whether a share of the products may stay in fp32, which a scan of all values decides."""
+    return facts.contract.operators["MatMul"] >= _MIXED_MIN and not facts.large
 
 
 def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
@@ -49,7 +54,7 @@ def propose(facts: Facts) -> Sequence[Recipe | Ineligible]:
     if reason:
         return [Ineligible(id=ID, technique=QUANTIZE, reason=reason)]
     kept = {ID: 0.0}
-    if facts.contract.operators["MatMul"] >= _MIXED_MIN:
+    if _mixed(facts):
         kept[f"{ID}-mixed"] = _KEPT_SHARE
     return [recipe(name, facts, share) for name, share in kept.items()]
 
@@ -58,8 +63,7 @@ def space(facts: Facts) -> Space | None:
     """How many products stay in fp32; scales for each channel or one for all."""
     if refusal(facts):
         return None
-    mixed = facts.contract.operators["MatMul"] >= _MIXED_MIN
-    shares = (0.0, 0.05, _KEPT_SHARE, 0.2, 0.4) if mixed else (0.0,)
+    shares = (0.0, 0.05, _KEPT_SHARE, 0.2, 0.4) if _mixed(facts) else (0.0,)
     knobs = (
         Knob("kept", {f"kept{share:.0%}".rstrip("%"): share for share in shares}),
         Knob("scales", {"channel": True, "tensor": False}),
@@ -89,16 +93,18 @@ def step(facts: Facts, kept_share: float = 0.0, *, per_channel: bool = True) -> 
 
 def apply(source: Path, target: Path, params: Mapping[str, Any], material: Material) -> Applied:
     """Write the quantized model."""
-    model = graph.load(source)
-    kept = outliers(model, float(params["kept_share"]), material)
+    share = float(params["kept_share"])
+    kept = outliers(graph.load(source), share, material) if share else []
+    opset = graph.opset(graph.outline(source))
     quantize_dynamic(
         quantized.cleared(source, target),
         str(target),
         op_types_to_quantize=["MatMul"],
         nodes_to_exclude=kept,
         weight_type=QuantType.QInt8,
-        per_channel=params["per_channel"] and graph.opset(model) >= quantized.PER_CHANNEL_OPSET,
+        per_channel=params["per_channel"] and opset >= quantized.PER_CHANNEL_OPSET,
         reduce_range=bool(params["reduce_range"]),
+        use_external_data_format=graph.large(source),
     )
     notes = (f"kept in fp32 for their inputs' outliers: {', '.join(kept)}",) if kept else ()
     return quantized.measured(target, notes)

@@ -33,9 +33,10 @@ def reader(material: Material) -> CalibrationDataReader:
 
 def cleared(source: Path, target: Path) -> str:
     """A copy without stored inner shapes, which the quantizer takes for contradictions."""
-    model = graph.load(source)
+    model = graph.outline(source)
     del model.graph.value_info[:]
-    copy = target.with_name("cleared.onnx")
+    beside = source if graph.data_files(source) else target  # where the data are found
+    copy = beside.with_name("cleared.onnx")
     graph.save(model, copy)
     return str(copy)
 
@@ -53,7 +54,7 @@ def preprocessed(source: Path, target: Path) -> tuple[Path, tuple[str, ...]]:
 
 def measured(target: Path, notes: tuple[str, ...] = ()) -> Applied:
     """How much of the model computes in integers; a pass that changed nothing is ineffective."""
-    model = graph.load(target)
+    model = graph.outline(target)
     nodes = graph.integer_nodes(model)
     sizes = {True: 0, False: 0}
     for tensor in model.graph.initializer:

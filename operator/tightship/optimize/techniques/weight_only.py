@@ -36,7 +36,7 @@ _SLOW = "unpacking the weights at every call costs more than reading fewer bytes
 
 def refusal(facts: Facts) -> str | None:
     """Why this model's weights cannot be packed, or why it is no use; None when it may be."""
-    if reason := facts.refusal("quantize", "MatMul"):
+    if reason := facts.refusal("quantize", "MatMul", by_path=True):
         return reason
     size, cache = facts.contract.product_bytes, facts.cache_bytes or ASSUMED_CACHE
     if size <= cache:
@@ -82,7 +82,9 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
     )
 
     del material
-    model = graph.lifted(graph.load(source), OPSET)
+    model = graph.load(source)
+    if not graph.large(source):  # the converter of versions reads one message
+        model = graph.lifted(model, OPSET)
     settings = DefaultWeightOnlyQuantConfig(
         bits=params["bits"],
         block_size=params["block"],
