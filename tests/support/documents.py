@@ -82,7 +82,10 @@ FULL_MODEL: Document = {
         "dynamicBatching": {"enabled": False, "maxQueueDelay": "2.5ms"},
         "responseCache": {},
     },
-    "monitoring": {"maxAge": "720h"},
+    "monitoring": {
+        "maxAge": "720h",
+        "drift": {"maxPSI": "0.25", "sampleRate": "0.05", "samples": 1000},
+    },
 }
 
 MINIMAL_POOL: Document = {

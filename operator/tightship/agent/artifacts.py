@@ -13,6 +13,7 @@ from tightship.agent.failures import ARTIFACT_CORRUPT, NO_SPACE_LEFT, LoadingErr
 from tightship.agent.golden import Tolerance
 from tightship.api.agent import ModelAssignment
 from tightship.api.artifact import MANIFEST
+from tightship.drift.reference import REFERENCE
 from tightship.storage import Publication, StorageError, file_digest
 
 _SPARE_MAX = 3  # artifacts kept though no model is assigned that needs them: a step back is cheap
@@ -40,6 +41,7 @@ class Artifact:
     model: Path  # folder of what Triton's version folder is to hold
     golden: Path
     tolerance: Tolerance
+    reference: Path | None  # what traffic is compared with; older artifacts have none
 
 
 class ArtifactCache:
@@ -134,6 +136,7 @@ def _artifact(folder: Path, manifest: bytes, names: Collection[str]) -> Artifact
             config=(folder / "model" / "config.pbtxt").read_text(),
             model=folder / "model" / "1",
             golden=folder / "golden.npz",
+            reference=folder / REFERENCE if REFERENCE in names else None,
             tolerance=Tolerance(
                 rtol=float(golden["rtol"]),
                 atol=float(golden["atol"]),

@@ -1,7 +1,7 @@
 """The agent's own metrics, on a registry of their own."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -20,6 +20,12 @@ class Telemetry:
         self._memory = self._gauge("memory_used_bytes", "Memory that models count for")
         self._ready = self._gauge("ready", "1 when all formerly verified models are back")
         self._restarts = self._gauge("triton_restarts", "Restarts of Triton that were seen")
+        self._psi = self._gauge(
+            "drift_psi", "The worst feature's PSI in the last full window", ["model"]
+        )
+        self._samples = self._gauge(
+            "drift_samples", "Requests sampled in the present window", ["model"]
+        )
         self._loads = Histogram(
             "tightship_agent_load_seconds",
             "Seconds of loads that ended in a verified model",
@@ -37,6 +43,13 @@ class Telemetry:
             "Times that a verified model stopped answering",
             registry=self._registry,
         )
+
+    def sampled(self, models: Mapping[str, tuple[float, int]]) -> None:
+        """Shows the PSI of each model's last full window, and requests in the present one."""
+        for gauge, part in ((self._psi, 0), (self._samples, 1)):
+            gauge.clear()
+            for model, values in models.items():
+                gauge.labels(model).set(values[part])
 
     def loaded(self, served: Served | None) -> None:
         """Counts a load."""

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tightship.agent.artifacts import ArtifactCache
@@ -92,6 +92,10 @@ class Reconciler:
             memory_limit=self._capacity.limit,
             restarts=record.restarts,
         )
+
+    def slots(self) -> Iterable[Slot]:
+        """The models of this server."""
+        return self._slots.values()
 
     def waiting_for(self) -> str | None:
         """Why the server is not ready, without model names; None when it is."""

@@ -16,6 +16,7 @@ from tightship.agent.journal import Journal
 from tightship.agent.loader import Loader
 from tightship.agent.metrics import Telemetry
 from tightship.agent.reconcile import Reconciler
+from tightship.agent.sampling import Sampler
 from tightship.agent.settings import Settings
 from tightship.agent.store_source import StoreSource
 from tightship.triton.client import TritonClient
@@ -55,20 +56,21 @@ async def _run(settings: Settings) -> None:
         uri=settings.store_uri, credentials=settings.secrets / _STORE, claims=settings.claims
     )
     async with client:
-        api, reconciler = _assembled(settings, credentials, client, source)
+        api, reconciler, sampler = _assembled(settings, credentials, client, source)
         async with _listening(settings, api, credentials):
             work = asyncio.create_task(reconciler.run())
             refresh = asyncio.create_task(_refreshing(credentials))
+            sampling = asyncio.create_task(sampler.run(reconciler.slots))
             await asyncio.wait(
-                {work, refresh, asyncio.create_task(stop.wait())},
+                {work, refresh, sampling, asyncio.create_task(stop.wait())},
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            await _cancelled(refresh, work)
+            await _cancelled(sampling, refresh, work)
 
 
 def _assembled(
     settings: Settings, credentials: Credentials, client: TritonClient, source: StoreSource
-) -> tuple[Api, Reconciler]:
+) -> tuple[Api, Reconciler, Sampler]:
     processes = ProcessMeter(client.http_port)
     meter: MemoryMeter = DeviceMeter(client) if settings.accelerator else processes
     journal = Journal(settings.state)
@@ -94,8 +96,15 @@ def _assembled(
         telemetry=telemetry,
         restore_seconds=settings.restore_seconds,
     )
+    sampler = Sampler(
+        triton=client,
+        cache=cache,
+        assigned=journal.needed,
+        folder=settings.traces,
+        telemetry=telemetry,
+    )
     api = Api(reconciler=reconciler, journal=journal, credentials=credentials, telemetry=telemetry)
-    return api, reconciler
+    return api, reconciler, sampler
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,7 @@ class Settings:
     state: Path
     secrets: Path
     claims: Path
+    traces: Path
     triton: str
     triton_metrics: str
     api_port: int
@@ -55,6 +56,7 @@ def read_settings(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         state=flags.state,
         secrets=flags.secrets,
         claims=flags.claims,
+        traces=flags.traces,
         triton=flags.triton,
         triton_metrics=flags.triton_metrics,
         api_port=flags.api_port,
@@ -77,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, default=Path("/state"), help="the agent's own volume")
     parser.add_argument("--secrets", type=Path, default=Path("/secrets"), help="mounted Secrets")
     parser.add_argument("--claims", type=Path, default=Path(PVC_ROOT), help="mounted claims")
+    parser.add_argument("--traces", type=Path, default=Path("/traces"), help="Triton's traces")
     parser.add_argument("--triton", default=f"{loopback}:{names.HTTP_PORT}", help="HOST:PORT")
     parser.add_argument("--triton-metrics", default=f"{loopback}:{names.METRICS_PORT}")
     parser.add_argument("--api-port", type=int, default=names.AGENT_PORT)

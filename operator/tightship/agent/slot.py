@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from tightship.agent.failures import Crashes
 from tightship.agent.journal import Served
-from tightship.api.agent import HeldModel, LoadState, ModelAssignment
+from tightship.api.agent import DriftReport, HeldModel, LoadState, ModelAssignment
 from tightship.api.failures import Failure
 
 STAGING_SUFFIX = "__staging"  # no model of a user can bear it: underscores are not allowed there
@@ -40,6 +40,7 @@ class Slot:
         self.failure: Failure | None = None
         self.crashes = Crashes()
         self.owed: ModelAssignment | None = None  # what crashed, until something is served again
+        self.drift: DriftReport | None = None  # of what is served, where its requests are sampled
         self.wake = asyncio.Event()
         self._step = LoadState.PENDING
         self._changed = changed
@@ -136,6 +137,12 @@ class Slot:
         self.wake.set()
         self._changed()
 
+    def sampled(self, report: DriftReport | None) -> None:
+        """Notes what sampled requests show."""
+        if report != self.drift:
+            self.drift = report
+            self._changed()
+
     def view(self) -> HeldModel:
         """The model as the API shows it."""
         served = self.served
@@ -158,6 +165,7 @@ class Slot:
             config=served.assignment.config,
             memory=served.memory,
             load_seconds=served.load_seconds,
+            drift=self.drift,
         )
         if self.converged:
             return loaded

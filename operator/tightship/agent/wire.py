@@ -11,6 +11,8 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(names.MODEL_NAME_PATTERN)
 _INSTANCES_MAX = 64
 _DELAY_MAX_US = 10_000_000
+_RATE_MAX = 1_000_000
+_SAMPLES_MAX = 1_000_000
 
 
 class BadRequestError(ValueError):
@@ -61,6 +63,11 @@ def _wrong_model(model: ModelAssignment) -> Iterator[str]:
     switches: tuple[object, ...] = (config.dynamic_batching, config.response_cache)
     if not all(isinstance(switch, bool) for switch in switches):
         yield f"dynamic_batching and response_cache of '{model.name}' must be true or false"
+
+    if model.drift and not (
+        _whole(model.drift.rate, 1, _RATE_MAX) and _whole(model.drift.samples, 1, _SAMPLES_MAX)
+    ):
+        yield f"rate and samples of the drift of '{model.name}' must be whole numbers from 1 on"
 
 
 def _text(value: object, pattern: re.Pattern[str]) -> bool:

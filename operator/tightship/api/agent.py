@@ -33,6 +33,14 @@ class ServingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftSampling:
+    """How requests of a model are sampled. It loads nothing anew and is no part of its settings."""
+
+    rate: int  # every so many requests one
+    samples: int  # that make a window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAssignment:
     """One model that a server is to hold.
 
@@ -45,10 +53,24 @@ class ModelAssignment:
     digest: str
     memory: int
     config: ServingConfig
+    drift: DriftSampling | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The wire form."""
-        return {**_fields(self), "config": _fields(self.config)}
+        """The wire form; without `drift` it is that of agents that know nothing of it."""
+        sampling = {"drift": _fields(self.drift)} if self.drift else {}
+        plain = {name: value for name, value in _fields(self).items() if name != "drift"}
+        return {**plain, "config": _fields(self.config), **sampling}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> ModelAssignment:
+        """Reads the wire form.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: a field is missing or unknown.
+        """
+        drift = DriftSampling(**raw["drift"]) if raw.get("drift") else None
+        return cls(**{**raw, "config": ServingConfig(**raw["config"]), "drift": drift})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +97,7 @@ class Assignment:
             ValueError: a field is missing, unknown or of the wrong type.
         """
         try:
-            models = [
-                ModelAssignment(**{**item, "config": ServingConfig(**item["config"])})
-                for item in raw
-            ]
+            models = [ModelAssignment.from_json(item) for item in raw]
         except (KeyError, TypeError) as error:
             raise ValueError(f"not an assignment: {error}") from error
         return cls(tuple(sorted(models, key=lambda m: m.name)))
@@ -127,6 +146,52 @@ class LoadState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureDrift:
+    """One feature's distance from the reference, and what chance alone may come to, in PSI."""
+
+    name: str
+    psi: float
+    chance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftReport:
+    """What the last full window of sampled requests showed of a model's artifact.
+
+    Before the first one `samples` is 0. `features` are the worst that passed chance, at most three,
+    in steps of 0.05; `trouble` is why no requests can be sampled.
+    """
+
+    digest: str
+    samples: int = 0
+    features: tuple[FeatureDrift, ...] = ()
+    trouble: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The wire form."""
+        return {**_fields(self), "features": [_fields(each) for each in self.features]}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> DriftReport:
+        """Reads the wire form.
+
+        Raises:
+            KeyError: a field is missing.
+            TypeError: a field is of the wrong type.
+        """
+        features = tuple(
+            FeatureDrift(name=each["name"], psi=each["psi"], chance=each["chance"])
+            for each in raw["features"]
+        )
+        return cls(
+            digest=raw["digest"],
+            samples=raw["samples"],
+            features=features,
+            trouble=raw["trouble"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldModel:
     """A model as the agent sees it.
 
@@ -144,6 +209,7 @@ class HeldModel:
     target_digest: str | None = None
     target_state: LoadState | None = None
     failure: Failure | None = None  # of the target, or of the model itself when it never loaded
+    drift: DriftReport | None = None  # of a model whose requests are to be sampled
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""
@@ -151,6 +217,7 @@ class HeldModel:
             **_fields(self),
             "config": _fields(self.config) if self.config else None,
             "failure": self.failure.to_json() if self.failure else None,
+            "drift": self.drift.to_json() if self.drift else None,
         }
 
 
@@ -206,7 +273,18 @@ class ServerState:
             raise ValueError(f"not a server state: {error}") from error
 
 
-def _fields(value: ServingConfig | ModelAssignment | HeldModel | ServerState) -> dict[str, Any]:
+_Wire = (
+    ServingConfig
+    | DriftSampling
+    | ModelAssignment
+    | FeatureDrift
+    | DriftReport
+    | HeldModel
+    | ServerState
+)
+
+
+def _fields(value: _Wire) -> dict[str, Any]:
     """`asdict` of this one level; that of all levels copies each value, at ten times the cost."""
     return {name: getattr(value, name) for name in value.__slots__}
 
@@ -222,4 +300,5 @@ def _held(raw: Mapping[str, Any]) -> HeldModel:
         target_digest=raw.get("target_digest"),
         target_state=LoadState(raw["target_state"]) if raw.get("target_state") else None,
         failure=Failure.from_json(raw["failure"]) if raw.get("failure") else None,
+        drift=DriftReport.from_json(raw["drift"]) if raw.get("drift") else None,
     )

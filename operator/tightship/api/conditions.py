@@ -28,6 +28,7 @@ class ConditionType(StrEnum):
     FRESH = (
         "Fresh"  # model: what is served is of the present bytes and young enough; absent: not asked
     )
+    IN_DISTRIBUTION = "InDistribution"  # model: requests look like its data; absent: not asked
     UPDATED = "Updated"  # pool: every server is made from the present template
 
 
@@ -81,6 +82,10 @@ class Reason(StrEnum):
     OUTDATED = "Outdated"
     TOO_OLD = "TooOld"
     NOT_EVALUATED = "NotEvaluated"
+    STABLE = "Stable"
+    DRIFTED = "Drifted"
+    AWAITING_SAMPLES = "AwaitingSamples"
+    NOT_SAMPLED = "NotSampled"
     SERVERS_READY = "ServersReady"
     SERVERS_STARTING = "ServersStarting"
     SERVERS_UPDATED = "ServersUpdated"
@@ -129,6 +134,11 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     "the present ones are",
     Reason.TOO_OLD: "the last evaluation of what is served is older than monitoring.maxAge",
     Reason.NOT_EVALUATED: "it is not known when what is served was evaluated",
+    Reason.STABLE: "no feature of sampled requests and answers reaches monitoring.drift.maxPSI",
+    Reason.DRIFTED: "requests or answers differ from the data that it was judged on; the message "
+    "names the worst feature",
+    Reason.AWAITING_SAMPLES: "not enough requests have been sampled since it is served",
+    Reason.NOT_SAMPLED: "requests cannot be sampled; the message says why",
     Reason.SERVERS_READY: "every wanted server is ready",
     Reason.SERVERS_STARTING: "fewer servers are ready than wanted",
     Reason.SERVERS_UPDATED: "every server is made from the present template",

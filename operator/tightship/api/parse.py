@@ -24,6 +24,7 @@ from tightship.api.v1alpha1 import (
     LABEL_UNIT_METRICS,
     AccuracyGate,
     Dataset,
+    Drift,
     DynamicBatching,
     EvaluationSet,
     Metric,
@@ -278,6 +279,21 @@ def _batching(value: object, path: str) -> DynamicBatching:
 
 def _monitoring(value: object, path: str) -> Monitoring:
     fields = Fields(value, path)
-    monitoring = Monitoring(max_age=fields.optional("maxAge", duration("1m", "8760h"), None))
+    monitoring = Monitoring(
+        max_age=fields.optional("maxAge", duration("1m", "8760h"), None),
+        drift=fields.optional("drift", _drift, None),
+    )
     fields.end()
     return monitoring
+
+
+def _drift(value: object, path: str) -> Drift:
+    fields = Fields(value, path)
+    default = Drift()
+    drift = Drift(
+        max_psi=fields.optional("maxPSI", decimal("0.05", "10"), default.max_psi),
+        sample_rate=fields.optional("sampleRate", decimal("0.0001", "1"), default.sample_rate),
+        samples=fields.optional("samples", integer(100, 100_000), default.samples),
+    )
+    fields.end()
+    return drift

@@ -190,10 +190,20 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """How requests are compared with the data that the model was judged on."""
+
+    max_psi: float = 0.2
+    sample_rate: float = 0.01  # share of requests that are looked at
+    samples: int = 500  # requests that make a window: each one gives a verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Monitoring:
     """What is watched about a model that is served."""
 
     max_age: float | None = None  # seconds after which its last evaluation is too old
+    drift: Drift | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

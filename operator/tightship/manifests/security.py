@@ -14,6 +14,8 @@ TEMPORARY = "/tmp"  # noqa: S108 (a volume of each container)
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 (a volume)
 TEMPORARY_BYTES = 256 * 2**20
 LOG_BYTES = 128 * 2**20  # what the kubelet keeps of a container's output, with room
+TRACES = "/traces"
+TRACES_BYTES = 64 * 2**20  # in memory; the agent lets Triton write a few MiB at a time
 TRITON_KEY_VARIABLE = "TRITON_KEY"
 TRITON_EXIT_SECONDS = 5
 """What a request may still take at the end of the drain. Triton waits this long for each idle HTTP
@@ -64,6 +66,9 @@ def server_flags(pool: ServingPoolSpec) -> list[str]:
         f"--grpc-restricted-protocol={restricted}",
         f"--cache-config=local,size={pool.server.response_cache_bytes}",
         f"--exit-timeout-secs={TRITON_EXIT_SECONDS}",
+        f"--trace-config=triton,file={TRACES}/trace",
+        "--trace-config=level=OFF",
+        "--trace-config=count=0",
     ]
 
 
@@ -87,6 +92,15 @@ def shared_memory(name: str, memory: int) -> Object:
     """Where backends' processes exchange tensors: at most a quarter of the container's memory."""
     size = memory_text(min(_SHARED_MEMORY_MOST, memory // 4))
     return {"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}}
+
+
+def traces(name: str) -> Object:
+    """Where Triton leaves traces for the agent.
+
+    In memory: they hold what clients sent, and where it is full traces are lost, while a full
+    volume on disk would have the pod evicted.
+    """
+    return {"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": memory_text(TRACES_BYTES)}}
 
 
 def secret(name: str, secret_name: str) -> Object:

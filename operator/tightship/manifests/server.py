@@ -120,6 +120,7 @@ def _triton(pool: str, spec: ServingPoolSpec) -> Object:
             mount("models", MODELS),
             mount("tmp-triton", TEMPORARY, read_only=False),
             mount("shared-memory", SHARED_MEMORY, read_only=False),
+            mount("traces", security.TRACES, read_only=False),
         ],
     }
 
@@ -162,6 +163,7 @@ def _agent(pool: str, spec: ServingPoolSpec) -> Object:
             mount("models", MODELS, read_only=False),
             mount("state", STATE, read_only=False),
             mount("tmp-agent", TEMPORARY, read_only=False),
+            mount("traces", security.TRACES, read_only=False),
             mount("agent", AGENT_SECRET),
             *([mount("store", STORE_SECRET)] if spec.store.secret else []),
             *([mount("claim", f"{job.PVC_ROOT}/{claimed}")] if claimed else []),
@@ -177,6 +179,7 @@ def _volumes(pool: str, spec: ServingPoolSpec) -> list[Object]:
         security.scratch("tmp-triton", security.TEMPORARY_BYTES),
         security.scratch("tmp-agent", security.TEMPORARY_BYTES),
         security.shared_memory("shared-memory", spec.server.resources.memory),
+        security.traces("traces"),
         security.secret("agent", names.agent_secret_name(pool)),
         *([security.users_secret("store", spec.store.secret)] if spec.store.secret else []),
         *([security.claim("claim", claimed)] if claimed else []),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tightship.api.artifact import MANIFEST, MANIFEST_SCHEMA, Summary
+from tightship.drift.reference import REFERENCE
 from tightship.optimize import report, serving
 from tightship.optimize.conversion import Conversion
 from tightship.optimize.engine import Executable
@@ -37,6 +38,8 @@ def write(conversion: Conversion, folder: Path) -> Summary | None:
     told = report.report(conversion)
     _write_json(folder / REPORT, told)
     (folder / PAGE).write_text(page.page(document.read(told)), encoding="utf-8")
+    if conversion.reference is not None:
+        (folder / REFERENCE).write_text(conversion.reference.to_json())
     outcome = conversion.outcome
     if outcome is None:
         return None

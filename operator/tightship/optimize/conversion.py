@@ -12,6 +12,7 @@ from typing import Any
 from tightship.api.job import JobRequest
 from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import Objective
+from tightship.drift.reference import Reference
 from tightship.optimize import intake as taking
 from tightship.optimize import machine, proof, racing, serving, tensorrt, training, worth
 from tightship.optimize.budget import Budget
@@ -54,6 +55,7 @@ class Conversion:
     searched: Found | None = None
     unjudged: str = ""  # why no candidate could be judged
     sklearn_speed: Speed | None = None  # of the original against scikit-learn itself
+    reference: Reference | None = None  # what inputs and the chosen model's answers look like
 
     @property
     def metric(self) -> Traits:
@@ -114,6 +116,7 @@ def convert(
             conversion.outcome = asyncio.run(bench.prove(triton, folders.models, order, progress))
             conversion.chosen = conversion.outcome.chosen
     _close(conversion)
+    conversion.reference = workshop.reference(conversion.chosen)
     return conversion
 
 

@@ -2,13 +2,15 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tightship.api.job import JobRequest
 from tightship.api.v1alpha1 import Objective
+from tightship.drift.reference import Column, Reference, reference
 from tightship.optimize import (
+    evaluate,
     graph,
     hostile,
     reuse,
@@ -22,8 +24,8 @@ from tightship.optimize import (
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
-from tightship.optimize.contract import RANDOM
-from tightship.optimize.data import Dataset
+from tightship.optimize.contract import RANDOM, Tensor
+from tightship.optimize.data import Arrays, Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.failures import Reason, RefusalError
@@ -296,6 +298,27 @@ class Workshop:
         """Remove the files of a candidate that is given up, for the next one's sake."""
         shutil.rmtree(self.scratch / "candidates" / candidate.id, ignore_errors=True)
         candidate.model = None
+
+    def reference(self, chosen: Candidate | None) -> Reference | None:
+        """What inputs and the chosen model's answers look like; None where nothing was judged."""
+        folder = self.scratch / "reference"
+        if chosen is not None and chosen.model is not None:
+            folder = chosen.model.file.parent / reuse.ANSWERS
+        if self.judged is None or not folder.is_dir():
+            return None
+        contract, answers = self._intake.contract, evaluate.load_answers(folder)
+
+        def columns(tensors: Iterable[Tensor], arrays: Arrays) -> list[Column]:
+            fixed = {t.name: None not in contract.sample_dims(t) for t in tensors}
+            return [
+                Column(name=name, rows=arrays[name], fixed=each)
+                for name, each in fixed.items()
+                if name in arrays
+            ]
+
+        return reference(
+            columns(contract.inputs, self.judged.arrays), columns(contract.outputs, answers)
+        )
 
     def evaluate(self, candidate: Candidate) -> None:
         """Run the candidate up to its first miss."""

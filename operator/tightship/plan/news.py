@@ -17,6 +17,7 @@ MODEL_TOPICS = (
     ConditionType.PLACED,
     ConditionType.SERVING,
     ConditionType.FRESH,
+    ConditionType.IN_DISTRIBUTION,
 )
 POOL_TOPICS = (ConditionType.READY, ConditionType.UPDATED)
 

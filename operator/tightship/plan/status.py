@@ -14,7 +14,7 @@ from tightship.api.conditions import (
     merge_conditions,
 )
 from tightship.api.v1alpha1 import OptimizedModelSpec
-from tightship.plan import figures, freshness, inputs, remembered
+from tightship.plan import drift, figures, freshness, inputs, remembered
 from tightship.plan.serving import measured
 from tightship.plan.verdict import Copies, Subject, conditions, count, transition
 
@@ -120,8 +120,8 @@ def stranded_status(model: ModelFact, why: Condition, now: float, *, gone: bool)
                 message=known.get("message", why.message),
             )
         )
-    fresh = freshness.known(model)
-    parts += [fresh] if fresh else []
+    beside = (freshness.known(model), drift.known(model))
+    parts += [condition for condition in beside if condition is not None]
     kept = {n: v for n, v in model.status.items() if not (gone and n in {"placement", "replicas"})}
     if "conversion" in kept:
         kept["conversion"] = remembered.at_rest(model)

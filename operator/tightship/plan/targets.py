@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tightship.api.agent import ModelAssignment, ServingConfig
 from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from tightship.api.v1alpha1 import OptimizedModelSpec
-from tightship.plan import figures, inputs, remembered
+from tightship.plan import drift, figures, inputs, remembered
 from tightship.plan.conversion import Outcome
 from tightship.plan.holdings import copies
 from tightship.plan.packing import DUTY_FLOOR, Item
@@ -131,15 +131,17 @@ def kept_outcome(model: ModelFact, condition: Condition) -> Outcome:
 def _wanted(
     model: ModelFact, outcome: Outcome, artifact: Artifact, pool: ServingPoolSpec, *, held: bool
 ) -> tuple[Wanted, str | None]:
-    config, cut = ServingConfig(), None
+    config, cut, sampling = ServingConfig(), None, None
     if isinstance(model.spec, OptimizedModelSpec):
         config, cut = serving_config(model.spec, pool, artifact)
+        sampling = drift.sampling(model.spec)
     entry = ModelAssignment(
         name=model.name,
         key=artifact.key,
         digest=artifact.digest,
         memory=artifact.memory,
         config=config,
+        drift=sampling,
     )
     former = figures.read_previous(model.status)
     if former is None and model.status.get("artifact") is not outcome.artifact:

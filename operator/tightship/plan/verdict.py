@@ -13,6 +13,7 @@ from tightship.api.conditions import (
     Reason,
     find_condition,
 )
+from tightship.plan import drift
 from tightship.plan.rollout import Wanted, carried_out, update_failure
 
 if TYPE_CHECKING:
@@ -122,12 +123,14 @@ def transition(subject: Subject, copies: Copies) -> str:
 
 
 def conditions(subject: Subject, copies: Copies, state: str) -> list[Condition]:
-    """Ready, Converted, Placed and Serving, and Fresh where it is asked for."""
+    """Ready, Converted, Placed and Serving; Fresh and InDistribution where they are asked for."""
     converted = subject.outcome.condition
     placed = _placed(subject)
     serving = _serving(subject, copies)
     ready = _ready(subject, [converted, placed, serving], copies, state)
-    return [ready, converted, placed, serving, *([subject.fresh] if subject.fresh else [])]
+    drifted = drift.drift(subject.model, subject.wanted, subject.sights)
+    asked = [condition for condition in (subject.fresh, drifted) if condition is not None]
+    return [ready, converted, placed, serving, *asked]
 
 
 def _true(kind: ConditionType, reason: Reason, message: str) -> Condition:

@@ -21,6 +21,9 @@ UNAVAILABLE = "UNAVAILABLE"
 Prepared = list[triton_http.InferInput]
 """Inputs in Triton's wire form."""
 
+OWN_REQUESTS = "tightship"
+"""The id of our own requests, by which they are told from those of clients."""
+
 _CONNECTIONS = 256
 _LOAD_SECONDS = 300.0
 """The longest load that is waited for. A conversion measures its artifact's load under the same
@@ -144,9 +147,24 @@ class TritonClient:
     ) -> dict[str, np.ndarray]:
         """Asks the model with inputs that were prepared once for many requests."""
         async with self._guarded(f"a request to '{model}'", deadline or self._deadline):
-            result = await self._triton.infer(model, request, headers=dict(self._headers))
+            result = await self._triton.infer(
+                model, request, request_id=OWN_REQUESTS, headers=dict(self._headers)
+            )
         named = [output["name"] for output in result.get_response()["outputs"]]
         return {name: result.as_numpy(name) for name in named}
+
+    async def trace(self, model: str, settings: Mapping[str, str | list[str]]) -> None:
+        """Changes settings of the model's tracing; a count of traces begins anew."""
+        async with self._guarded(f"the tracing of '{model}'", self._deadline):
+            await self._triton.update_trace_settings(
+                model, dict(settings), headers=dict(self._headers)
+            )
+
+    async def traced(self, model: str) -> dict[str, Any]:
+        """Settings of the model's tracing; `trace_count` is what is left of it."""
+        async with self._guarded(f"the tracing of '{model}'", self._deadline):
+            raw = await self._triton.get_trace_settings(model, headers=dict(self._headers))
+        return dict(raw)
 
     async def metrics(self) -> str:
         """The text of Triton's metrics page."""

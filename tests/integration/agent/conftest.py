@@ -13,7 +13,10 @@ def server(tmp_path: Path) -> Iterator[triton_process.Triton]:
     """A Triton with the flags of a server pod."""
     repository = tmp_path / "models"
     repository.mkdir()
-    with triton_process.serving(repository, harness.CACHE, harness.RESTRICTED) as running:
+    traces = harness.traces_of(repository)
+    traces.mkdir()
+    flags = (f"--trace-config=triton,file={traces}/trace", *harness.TRACES_OFF)
+    with triton_process.serving(repository, harness.CACHE, harness.RESTRICTED, *flags) as running:
         yield running
 
 

@@ -35,6 +35,7 @@ from tightship.api.agent import (
     ServerState,
     ServingConfig,
 )
+from tightship.drift.reference import REFERENCE, Reference
 from tightship.storage import Access, Credentials, HostPolicy, Storage, write_manifest
 from tightship.triton.client import TritonClient
 
@@ -46,6 +47,7 @@ RESTRICTED = (
     "--http-restricted-api="
     f"model-repository,shared-memory,trace,logging,statistics:tightship-key={TRITON_KEY}"
 )
+TRACES_OFF = ("--trace-config=level=OFF", "--trace-config=count=0")
 CACHE = "--cache-config=local,size=16777216"
 _START_SECONDS = 30
 _WAIT_SECONDS = 60
@@ -56,6 +58,11 @@ max_batch_size: 8
 input [{ name: "x" data_type: TYPE_FP32 dims: [4] }]
 output [{ name: "y" data_type: TYPE_FP32 dims: [4] }]
 """
+
+
+def traces_of(repository: Path) -> Path:
+    """The folder in which the Triton of this repository leaves traces."""
+    return repository.parent / "traces"
 
 
 def scaling_model(factor: float) -> bytes:
@@ -111,6 +118,7 @@ class Store:
         model_file: str = "model.onnx",
         config: str = CONFIG,
         key: str = "a" * 64,
+        reference: Reference | None = None,
     ) -> Published:
         """Publishes a model that multiplies by `factor`, or is what the arguments say instead."""
         folder = self.scratch / f"artifact-{time.monotonic_ns()}"
@@ -121,6 +129,8 @@ class Store:
         outputs = inputs * np.float32(factor if golden_factor is None else golden_factor)
         arrays: dict[str, Any] = {"in/x": inputs, "out/y": outputs}
         np.savez(folder / "golden.npz", **arrays)
+        if reference is not None:
+            (folder / REFERENCE).write_text(reference.to_json())
         write_manifest(folder, {"golden": {"rtol": 1e-3, "atol": 1e-3}})
         uri = f"{self.uri}/sha256/{key}/"
 
@@ -329,6 +339,7 @@ def agent(
         "models": triton.repository,
         "state": state,
         "secrets": secrets,
+        "traces": traces_of(triton.repository),
         "triton": triton.http,
         "triton-metrics": triton.metrics,
         "api-port": api,

@@ -13,6 +13,7 @@ from tests.support.triton import Triton
 
 from tightship.api.artifact import Summary
 from tightship.api.job import DataRequest
+from tightship.drift.reference import REFERENCE, Column, Reference, reference
 from tightship.optimize import confirm, intake, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.confirm import CANDIDATE, Stand, UnconfirmedError
@@ -78,6 +79,7 @@ def test_original_is_served_unchanged_and_says_why(
 
     assert (summary.variant, summary.technique, summary.speedup) == ("original", "None", 1.0)
     assert "no data to judge" in summary.reason
+    assert not (pod.folders.artifact / REFERENCE).exists()
     assert any(words in warning for warning in pod.report()["warnings"]) == bool(words)
     served = pod.folders.artifact / "model" / "1" / "model.onnx"
     assert served.read_bytes() == content()
@@ -106,6 +108,13 @@ def test_without_labels_outputs_are_compared(pod: Pod, tmp_path: Path, triton: T
 
     assert (summary.metric, summary.metric_before) == ("agreement", 1.0)
     assert pod.report()["gate"]["samples"] == 200
+    found = Reference.from_json((pod.folders.artifact / REFERENCE).read_text())
+    assert (found.samples, found.left_out) == (200, 0)
+    assert [tensor.name for tensor in found.tensors] == ["in/x", "out/y"]
+    column = Column(name="x", rows=inputs[1::2], fixed=True)
+    same = reference([column], [])
+    assert same is not None
+    assert set(same.histograms) <= set(found.histograms)
 
 
 def test_own_configuration_is_respected_and_completed(

@@ -17,6 +17,7 @@ from tests.support.summaries import summary
 from tightship.api import names
 from tightship.api.agent import (
     Assignment,
+    DriftReport,
     Fence,
     HeldModel,
     LoadState,
@@ -28,6 +29,7 @@ from tightship.api.failures import DIGEST_MISMATCH, Failure
 from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import (
     Converter,
+    Drift,
     LatencyObjective,
     ModelSource,
     Monitoring,
@@ -127,12 +129,13 @@ def model_spec(
     priority: int = 100,
     refresh: float = 0.0,
     age: float | None = None,
+    drift: Drift | None = None,
     **serving: Any,  # noqa: ANN401 (fields of Serving)
 ) -> OptimizedModelSpec:
     """A model from `uri`, looked at again every `refresh` seconds, evaluated within `age`."""
     return OptimizedModelSpec(
         model=ModelSource(storage_uri=uri, refresh_interval=refresh),
-        monitoring=Monitoring(max_age=age),
+        monitoring=Monitoring(max_age=age, drift=drift),
         serving=Serving(pool="shared", replicas=replicas, priority=priority, **serving),
     )
 
@@ -224,6 +227,7 @@ class World:
         self.counter = 0
         self.job_seconds = 2.0
         self.memory: Callable[[str], int] = lambda _: 100 * MIB
+        self.shown: dict[str, DriftReport] = {}  # by model: what its sampled requests show
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
         self.start_seconds = 1.0  # of a new server, until its agent answers
         self.content: dict[str, str] = {}  # by source URI: what lies there, if it was replaced
@@ -388,6 +392,7 @@ class World:
                 name=name, state=state, target_digest=digest, target_state=step, failure=failure
             )
         state = LoadState.UNLOADING if name in pod.leaving else LoadState.LOADED
+        shown = self.shown.get(name) if target and target.drift else None
         behind = target is not None and (target.digest, target.config) != (
             served.digest,
             served.config,
@@ -401,6 +406,7 @@ class World:
             target_digest=target.digest if target and behind else None,
             target_state=step if behind else None,
             failure=failure,
+            drift=replace(shown, digest=served.digest) if shown else None,
         )
 
     # One step
