@@ -88,7 +88,12 @@ def test_each_mistake_is_a_sentence(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "words"),
-    [("given.py", "FILE.py:NAME"), ("given.txt:T", "FILE.py:NAME"), ("no.py:T", "does not exist")],
+    [
+        ("given.py", "FILE.py:NAME"),
+        ("given.py:T-1", "FILE.py:NAME"),
+        ("given.txt:T", "module given.txt does not exist"),
+        ("no.py:T", "file no.py does not exist"),
+    ],
 )
 def test_entries(entry: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(RefusalError, match=words):
