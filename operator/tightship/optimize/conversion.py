@@ -226,8 +226,7 @@ def _race(conversion: Conversion, workshop: Workshop) -> None:
     behind = racing.outpaced(looks)
     for candidate in alive:
         if reason := behind.get(candidate.id):
-            workshop.discard(candidate)
-            candidate.reason = reason
+            workshop.outpace(candidate, reason)
 
 
 def _training_seconds(conversion: Conversion) -> float:

@@ -353,6 +353,15 @@ class Workshop:
             self.reuse.put(key, reuse.without_look(found), reuse.below(answers))
         return found
 
+    def outpace(self, candidate: Candidate, reason: str) -> None:
+        """Leave out of the timing what is far behind: the quick look is the last word on it."""
+        self.discard(candidate)
+        candidate.reason = reason
+        if candidate.look is not None and candidate.look < self._least():
+            told = f"x{candidate.look:.2f} of the original's speed in a quick look"
+            slowness = self._slowness(candidate, Status.TOO_SLOW)
+            candidate.refuse(Status.TOO_SLOW, told + slowness)
+
     def _slowness(self, candidate: Candidate, status: Status) -> str:
         """What is known of the cause when a refused candidate was not faster either."""
         cause, look = candidate.recipe.slow if candidate.recipe else "", candidate.look
