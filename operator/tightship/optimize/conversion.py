@@ -13,8 +13,17 @@ from tightship.api.job import JobRequest
 from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import Objective
 from tightship.drift.reference import Reference
+from tightship.optimize import (
+    contenders,
+    machine,
+    proof,
+    racing,
+    serving,
+    tensorrt,
+    training,
+    worth,
+)
 from tightship.optimize import intake as taking
-from tightship.optimize import machine, proof, racing, serving, tensorrt, training, worth
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
@@ -155,7 +164,7 @@ def _candidates(
         with conversion.stage(Stage.TRAINER, progress):
             proposals = _trainable(conversion, workshop)
     facts = _facts(request, conversion.intake, proposals)
-    conversion.candidates = workshop.propose(facts)
+    conversion.candidates = contenders.propose(facts)
     conversion.unjudged = workshop.unjudged or _unjudged(conversion)
     conversion.warnings += [workshop.unjudged] if workshop.unjudged else []
     if conversion.unjudged:
@@ -178,7 +187,9 @@ def _candidates(
         conversion.timings = workshop.time(conversion.candidates)
     timings = conversion.timings
     if timings is not None:
-        conversion.ranking = workshop.rank(conversion.candidates, timings.noise, timings.batch)
+        conversion.ranking = contenders.rank(
+            conversion.candidates, timings, Objective(request.objective), request.min_speedup
+        )
     for loss in refused(alive):
         progress(loss)
 

@@ -15,29 +15,26 @@ from tightship.optimize import (
     hostile,
     reuse,
     sandbox,
-    selection,
     space,
-    techniques,
     timing,
     training,
 )
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
+from tightship.optimize.contenders import done_before
 from tightship.optimize.contract import RANDOM, Tensor
 from tightship.optimize.data import Arrays, Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
-from tightship.optimize.gains import Gains
 from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.intake import Intake
 from tightship.optimize.reuse import Reuse
 from tightship.optimize.sandbox import CrashError, Limits
-from tightship.optimize.selection import Contender, Ranking
 from tightship.optimize.techniques import Recipe, trained
-from tightship.optimize.timing import Timed, Timing, Timings
+from tightship.optimize.timing import Timing, Timings
 from tightship.storage import StorageError
 
 MODEL = "model.onnx"
@@ -394,62 +391,9 @@ class Workshop:
                 candidate.refuse(Status.ERROR, f"it could not be timed: {reason}")
         return together
 
-    def rank(self, candidates: Sequence[Candidate], noise: float, batch: int) -> Ranking:
-        """Order what gains enough and refuse the rest; `batch` is what throughput was timed at."""
-        contenders = [
-            Contender(
-                id=c.id,
-                gains=_gains(c.timed, batch),
-                drop=c.verdicts["gate"]["drop"],
-                passes=c.recipe.steps if c.recipe else 0,
-                bytes=c.bytes,
-                slow=c.recipe.slow if c.recipe else "",
-            )
-            for c in candidates
-            if c.alive and c.timed is not None
-        ]
-        ranking = selection.rank(
-            contenders, Objective(self._request.objective), noise, self._request.min_speedup
-        )
-        for candidate in candidates:
-            if reason := ranking.refused.get(candidate.id):
-                candidate.refuse(Status.TOO_SLOW, reason)
-        return ranking
-
-    def propose(self, facts: techniques.Facts) -> list[Candidate]:
-        """One candidate for each proposal; the ineligible ones already refused."""
-        found = []
-        for proposal in techniques.propose(facts):
-            candidate = Candidate(proposal.id, proposal.technique)
-            if isinstance(proposal, Recipe):
-                candidate.recipe = proposal
-            else:
-                candidate.refuse(Status.INELIGIBLE, proposal.reason)
-            found.append(candidate)
-        return found
-
-
-def done_before(before: Candidate | None, recipe: Recipe) -> int:
-    """How many passes of the recipe are all those of a candidate that it builds on."""
-    if before is None or before.recipe is None or before.model is None:
-        return 0
-    if before.model.file.suffix != ".onnx":  # passes read no other format
-        return 0
-    passes = before.recipe.passes
-    return len(passes) if recipe.passes[: len(passes)] == passes else 0
-
 
 def _folder(intake: Intake) -> Path | None:
     return intake.trainer.folder if intake.trainer else None
-
-
-def _gains(timed: Timed, batch: int) -> Gains:
-    return Gains(
-        latency=timed.speedup,
-        throughput=timed.batched_speedup,
-        memory=timed.memory_ratio,
-        batch=batch,
-    )
 
 
 def _split(intake: Intake) -> tuple[Dataset, Dataset | None]:

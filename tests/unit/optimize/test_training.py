@@ -13,11 +13,11 @@ from tightship.api.job import JobRequest
 from tightship.optimize import cli, conversion, techniques, training
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate
+from tightship.optimize.contenders import done_before
 from tightship.optimize.engine import Executable
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.techniques import Ineligible, Recipe, trained
-from tightship.optimize.workshop import done_before
 
 
 def found(technique: str, id_: str, reason: str = "", **params: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON)
