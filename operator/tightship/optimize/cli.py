@@ -7,9 +7,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from urllib.parse import urlsplit
 
 from tightship.api.job import DataRequest, JobRequest, SearchRequest
@@ -123,12 +124,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.request(options)
     except ValueError as error:
         made.error(str(error))
-    with _ended_alike(), tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root:
+    with (
+        _ended_alike() as heed,
+        tempfile.TemporaryDirectory(prefix="tightship-optimize-") as root,
+    ):
         try:
             with terminal.shown(sys.stderr) as progress:
                 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
                 found = _converted(options, Folders(Path(root), options.models), progress)
             artifact.write(found, options.output)
+            heed()
         except (RefusalError, StorageError) as refusal:
             failure = refusal.to_failure()
             sys.stderr.write(f"{failure.reason}: {failure.message}\n")
@@ -152,13 +157,28 @@ def _rest(options: argparse.Namespace) -> str:
 
 
 @contextmanager
-def _ended_alike() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does: with its children, and with its files removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _ended_alike() -> Iterator[Callable[[], None]]:
+    """SIGTERM ends the work as Ctrl-C does: with its children, and with its files removed.
+
+    Python drops what a handler raises within a finalizer or another callback. What is yielded
+    raises it again.
+    """
+    came: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    def heed() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield heed
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
