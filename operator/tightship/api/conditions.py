@@ -222,3 +222,16 @@ def find_condition(status: Mapping[str, Any], kind: ConditionType) -> Mapping[st
     """The live condition of one type; empty when there is none."""
     conditions: Sequence[Mapping[str, Any]] = status.get("conditions", ())
     return next((c for c in conditions if c.get("type") == kind), {})
+
+
+def known_condition(status: Mapping[str, Any], kind: ConditionType) -> Condition | None:
+    """That condition as one to be kept, where nothing new can be said; None when there is none."""
+    live = find_condition(status, kind)
+    if not live:
+        return None
+    return Condition(
+        type=kind,
+        status=ConditionStatus(live["status"]),
+        reason=live["reason"],
+        message=live["message"],
+    )

@@ -14,7 +14,7 @@ from tightship.api.conditions import (
     ConditionStatus,
     ConditionType,
     Reason,
-    find_condition,
+    known_condition,
 )
 from tightship.plan.snapshot import InvalidSpec
 
@@ -45,7 +45,7 @@ def drift(model: ModelFact, wanted: Wanted | None, sights: Iterable[Sight]) -> C
     While no copy has a verdict (its agent has started anew, say) that of the same artifact stays.
     """
     if isinstance(model.spec, InvalidSpec):
-        return known(model)
+        return known_condition(model.status, ConditionType.IN_DISTRIBUTION)
     wish = model.spec.monitoring.drift
     if wish is None:
         return None
@@ -56,21 +56,12 @@ def drift(model: ModelFact, wanted: Wanted | None, sights: Iterable[Sight]) -> C
     reports = [report for report in held if report is not None and report.digest == digest]
     if any(report.samples for report in reports):
         return _verdict(reports, wish.max_psi)
-    former = known(model) if model.status.get("artifact", {}).get("digest") == digest else None
-    return _unsampled(reports, former, wish.samples)
-
-
-def known(model: ModelFact) -> Condition | None:
-    """The condition that the status has, for a model about which nothing new can be said."""
-    live = find_condition(model.status, ConditionType.IN_DISTRIBUTION)
-    if not live:
-        return None
-    return Condition(
-        type=ConditionType.IN_DISTRIBUTION,
-        status=ConditionStatus(live["status"]),
-        reason=live["reason"],
-        message=live["message"],
+    former = (
+        known_condition(model.status, ConditionType.IN_DISTRIBUTION)
+        if model.status.get("artifact", {}).get("digest") == digest
+        else None
     )
+    return _unsampled(reports, former, wish.samples)
 
 
 def _unsampled(reports: Iterable[DriftReport], former: Condition | None, samples: int) -> Condition:

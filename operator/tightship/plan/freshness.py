@@ -12,7 +12,7 @@ from tightship.api.conditions import (
     ConditionStatus,
     ConditionType,
     Reason,
-    find_condition,
+    known_condition,
     seconds_of,
     timestamp,
 )
@@ -31,7 +31,7 @@ def freshness(model: ModelFact, outcome: Outcome, retries: int, now: float) -> C
     `retries` are those of the pool: after so many looks that failed in a row somebody has to act.
     """
     if isinstance(model.spec, InvalidSpec):
-        return known(model)
+        return known_condition(model.status, ConditionType.FRESH)
     age = model.spec.monitoring.max_age
     if age is None and not is_watched(model.spec):
         return None
@@ -57,19 +57,6 @@ def ages_at(model: ModelFact, outcome: Outcome) -> float | None:
 def evaluated(outcome: Outcome) -> float | None:
     """When the metric of what is served was last measured."""
     return seconds_of((outcome.optimization or {}).get("evaluationTime"))
-
-
-def known(model: ModelFact) -> Condition | None:
-    """The condition that the status has, for a model about which nothing new can be said."""
-    live = find_condition(model.status, ConditionType.FRESH)
-    if not live:
-        return None
-    return Condition(
-        type=ConditionType.FRESH,
-        status=ConditionStatus(live["status"]),
-        reason=live["reason"],
-        message=live["message"],
-    )
 
 
 def _old(outcome: Outcome, age: float | None, now: float) -> Condition | None:

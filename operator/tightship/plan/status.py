@@ -11,10 +11,11 @@ from tightship.api.conditions import (
     ConditionStatus,
     ConditionType,
     find_condition,
+    known_condition,
     merge_conditions,
 )
 from tightship.api.v1alpha1 import OptimizedModelSpec
-from tightship.plan import drift, figures, freshness, inputs, remembered
+from tightship.plan import figures, inputs, remembered
 from tightship.plan.serving import measured
 from tightship.plan.verdict import Copies, Subject, conditions, count, transition
 
@@ -120,7 +121,8 @@ def stranded_status(model: ModelFact, why: Condition, now: float, *, gone: bool)
                 message=known.get("message", why.message),
             )
         )
-    beside = (freshness.known(model), drift.known(model))
+    kinds = (ConditionType.FRESH, ConditionType.IN_DISTRIBUTION)
+    beside = [known_condition(model.status, kind) for kind in kinds]
     parts += [condition for condition in beside if condition is not None]
     kept = {n: v for n, v in model.status.items() if not (gone and n in {"placement", "replicas"})}
     if "conversion" in kept:
