@@ -380,8 +380,7 @@ def _subject(action: Action) -> str:
     if field:
         return str(getattr(action, field))
     if isinstance(action, actions.ApplyIntakeJob):
-        name = names.refresh_job_name if action.again else names.intake_job_name
-        return name(action.inputs)
+        return action.name
     if isinstance(action, actions.ApplyConvertJob):
         return names.convert_job_name(action.key)
     if isinstance(action, actions.RecordEvent):

@@ -51,10 +51,8 @@ def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
         main=stages.inspect(),
         volumes=stages.volumes(["fetch", "inspect"], publishes=False),
     )
-    name, component = names.intake_job_name(action.inputs), INTAKE
-    if action.again:
-        name, component = names.refresh_job_name(action.inputs), REFRESH
-    return _job(name, namespace, component, action.inputs, action.pool, action.owners, pod)
+    component = REFRESH if action.again else INTAKE
+    return _job(action.name, namespace, component, action.inputs, action.pool, action.owners, pod)
 
 
 def convert_job(action: ApplyConvertJob, namespace: str) -> Object:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tightship.api import names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -67,6 +69,12 @@ class ApplyIntakeJob:
     model_spec: OptimizedModelSpec
     reason: str
     again: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the Job."""
+        name = names.refresh_job_name if self.again else names.intake_job_name
+        return name(self.inputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.snapshot import JobFact, ModelFact
 
+_JOB_NAMES = {
+    JobKind.INTAKE: names.intake_job_name,
+    JobKind.REFRESH: names.refresh_job_name,
+    JobKind.CONVERT: names.convert_job_name,
+}
 BACKOFF_FIRST = 10.0  # seconds before the second attempt; doubles
 BACKOFF_MAX = 600.0
 NAMED_AHEAD = 10  # positions that a waiting model is told; further ones would rewrite every status
@@ -63,9 +68,7 @@ class Work:
     @property
     def job_name(self) -> str:
         """Name of its Job."""
-        if self.kind is JobKind.INTAKE:
-            return names.intake_job_name(self.name)
-        return names.convert_job_name(self.name)
+        return _JOB_NAMES[self.kind](self.name)
 
 
 def spec_of(model: ModelFact) -> OptimizedModelSpec:
