@@ -1,4 +1,4 @@
-"""Finds NAME in FILE.py, code of the user's: the one place where it is imported."""
+"""Finds NAME in FILE.py, code of the user's: the one place where such a file is imported."""
 
 import importlib.util
 import sys
@@ -16,36 +16,34 @@ def split(entry: str) -> tuple[str, str] | None:
     return (file, name) if colon and name.isidentifier() and file.endswith(SUFFIX) else None
 
 
-def find(folder: Path, entry: str, what: str) -> Any:  # noqa: ANN401 (a user's object)
-    """The object that FILE.py:NAME below `folder` names; `what` is its part, for messages.
+def module(folder: Path, file: str, what: str, reason: Reason) -> Any:  # noqa: ANN401 (a module)
+    """The user's module in `file` below `folder`; `what` is its part, for messages.
 
     Raises:
-        RefusalError: there is no such file or name.
+        RefusalError: there is no such file; for that `reason`.
         Exception: whatever the user's code raises.
     """
-    parts = split(entry)
-    if parts is None:
-        raise _invalid(what, f"is given as '{entry}'; it has to be FILE.py:NAME")
-    file, name = parts
-    module = _module(folder / file, what)
-    if not hasattr(module, name):
-        raise _invalid(what, f"file has no '{name}'. Name a class, a function or an object in it.")
-    return getattr(module, name)
-
-
-def _module(path: Path, what: str) -> Any:  # noqa: ANN401 (a user's module)
+    path = folder / file
     if not path.is_file():
-        raise _invalid(what, f"file {path.name} does not exist. Check the path.")
+        raise RefusalError(reason, f"The {what} file {file} does not exist. Check the path.")
     name = f"tightship_{what}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise _invalid(what, f"file {path.name} cannot be read as Python")
+        raise RefusalError(reason, f"The {what} file {file} cannot be read as Python")
     sys.path.insert(0, str(path.resolve().parent))  # what lies beside it can be imported
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    spec.loader.exec_module(made)
+    return made
 
 
-def _invalid(what: str, message: str) -> RefusalError:
-    return RefusalError(Reason.INVALID_REQUEST, f"The {what} {message}")
+def named(found: Any, name: str, what: str, reason: Reason) -> Any:  # noqa: ANN401 (a user's)
+    """What a user's module calls `name`.
+
+    Raises:
+        RefusalError: it has no such name; for that `reason`.
+    """
+    if not hasattr(found, name):
+        told = f"The {what} file has no '{name}'. Name a class, a function or an object in it."
+        raise RefusalError(reason, told)
+    return getattr(found, name)

@@ -36,6 +36,16 @@ class Function:
         return RefusalError(Reason.INVALID_REQUEST, f"The metric {self.entry} {message}")
 
 
+def _named(folder: Path, entry: str) -> Any:  # noqa: ANN401 (a user's object)
+    parts = entry_point.split(entry)
+    if parts is None:
+        told = f"The metric is given as '{entry}'; it has to be FILE.py:NAME"
+        raise RefusalError(Reason.INVALID_REQUEST, told)
+    file, name = parts
+    module = entry_point.module(folder, file, "metric", Reason.INVALID_REQUEST)
+    return entry_point.named(module, name, "metric", Reason.INVALID_REQUEST)
+
+
 def load(folder: Path, entry: str) -> Function:
     """The function with its traits.
 
@@ -43,7 +53,7 @@ def load(folder: Path, entry: str) -> Function:
         RefusalError: it cannot be loaded, or does not follow the protocol.
     """
     try:
-        found = entry_point.find(folder, entry, "metric")
+        found = _named(folder, entry)
         made = found() if isinstance(found, type) else found
     except RefusalError:
         raise

@@ -2,7 +2,6 @@
 
 import copy
 import importlib
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from tightship.api.training import TrainingOptions
+from tightship.optimize import entry as user_code
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.training import batches, module_file
 from tightship.optimize.training.batches import Batches
 from tightship.optimize.training.protocol import Batch, Replacement, Trainer
 
 _DEMANDED = ("build", "train_data", "loss")
-_MODULE = "tightship_trainer"
 EXAMPLES = 8
 
 
@@ -108,21 +107,11 @@ def load(folder: Path, entry: str, options: TrainingOptions) -> Subject:
 
 def _module(folder: Path, entry: str) -> Any:  # noqa: ANN401 (a user's module)
     file, colon, name = entry.partition(":")
-    path = folder / file
     if not colon or not name.isidentifier():
         raise invalid(f"is given as '{entry}'; it has to be FILE.py:NAME or MODULE:NAME")
-    if path.suffix != ".py":
+    if Path(file).suffix != user_code.SUFFIX:
         return _imported(folder, file)
-    if not path.is_file():
-        raise invalid(f"file {file} does not exist. Check the path.")
-    spec = importlib.util.spec_from_file_location(_MODULE, path)
-    if spec is None or spec.loader is None:
-        raise invalid(f"file {file} cannot be read as Python")
-    sys.path.insert(0, str(path.resolve().parent))  # what lies beside it can be imported
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[_MODULE] = module
-    spec.loader.exec_module(module)
-    return module
+    return user_code.module(folder, file, "trainer", Reason.INVALID_TRAINER)
 
 
 def _imported(folder: Path, module: str) -> Any:  # noqa: ANN401 (a user's module)
@@ -135,9 +124,7 @@ def _imported(folder: Path, module: str) -> Any:  # noqa: ANN401 (a user's modul
 
 def _named(module: Any, entry: str) -> Any:  # noqa: ANN401 (a user's object)
     name = entry.partition(":")[2]
-    if not hasattr(module, name):
-        raise invalid(f"file has no '{name}'. Name a class, a function or an object in it.")
-    found = getattr(module, name)
+    found = user_code.named(module, name, "trainer", Reason.INVALID_TRAINER)
     if isinstance(found, type) or (callable(found) and not hasattr(found, "build")):
         return found()
     return found
