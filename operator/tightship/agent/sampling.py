@@ -87,7 +87,7 @@ class Sampler:
     async def run(self, slots: Callable[[], Iterable[Slot]]) -> None:
         """Looks again and again until cancelled; tells each slot what its samples show."""
         while True:
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)  # Triton tells nobody that a trace is written
             try:
                 await self._look(dict(_wishes(slots())))
             except (TritonError, OSError) as error:

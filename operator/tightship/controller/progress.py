@@ -80,7 +80,7 @@ class Positions:
                 _log.debug(
                     "a log was not read", extra={"pod": reading.log.pod, "error": str(error)}
                 )
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self._interval)  # which bounds the writes of statuses
 
     async def _look(self, reading: _Reading) -> None:
         log = reading.log

@@ -197,7 +197,7 @@ def _started(
                 preexec_fn=lambda: restrict(limits),  # noqa: PLW1509 (no threads of ours before)
                 start_new_session=True,
             )
-    except BaseException:
+    except BaseException:  # what was held back comes when the child is there already
         if child is not None:
             _end(child)
         raise
