@@ -21,6 +21,7 @@ class TritonLife:
         self.trouble = ""  # why it does not answer, as last seen
         self._restore_seconds = restore_seconds
         self._restore_until = 0.0
+        self._answered_at = time.monotonic()
         self._seen = False
         self._process: ServerProcess | None = None
 
@@ -28,6 +29,11 @@ class TritonLife:
     def restoring(self) -> bool:
         """Whether models of its predecessor may still be on their way back."""
         return time.monotonic() < self._restore_until
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it has not answered for longer than its predecessor's models are waited for."""
+        return time.monotonic() > self._answered_at + self._restore_seconds
 
     def answered(self, process: ServerProcess | None) -> bool:
         """Notes an answer; True when it is of a Triton that has started anew.
@@ -38,7 +44,7 @@ class TritonLife:
         changed = process != self._process and process is not None and self._process is not None
         returned = self._seen and not self.live.is_set() and self._process is None
         self._process = process or self._process
-        self._seen = True
+        self._seen, self._answered_at = True, time.monotonic()
         if not (changed or returned):
             return False
         log.warning("Triton has started anew")

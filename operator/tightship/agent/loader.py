@@ -15,7 +15,7 @@ from tightship.agent.slot import STAGING_SUFFIX, Slot, SupersededError, identity
 from tightship.api.agent import LoadState, ModelAssignment
 from tightship.triton import config_pbtxt
 from tightship.triton.client import TritonClient
-from tightship.triton.errors import TritonRefusedError
+from tightship.triton.errors import TritonError, TritonRefusedError
 from tightship.triton.memory import MemoryMeter
 from tightship.triton.profiler import LoadCost, load_measured, unload_and_wait
 from tightship.triton.repository import Repository
@@ -169,6 +169,12 @@ class Loader:
             async with self._one_at_a_time:
                 await self._remove(name)
 
+    def clear(self) -> None:
+        """Takes everything out of the repository: the next Triton begins with nothing."""
+        for name in self._repository.published():
+            log.warning("%s: Triton stays away; its next start is without this model", name)
+            self._repository.withdraw(name)
+
     async def _candidate(self, slot: Slot, wanted: ModelAssignment) -> _Candidate:
         artifact = await slot.unless_superseded(self._cache.get(wanted, self._assigned()))
         golden = await asyncio.to_thread(read_golden, artifact.golden, artifact.tolerance)
@@ -190,6 +196,9 @@ class Loader:
             await verify(self._triton, name, candidate.golden, candidate.max_batch)
         except LoadingError:
             await self._remove(name)
+            raise
+        except TritonError:
+            self._repository.withdraw(name)  # it may be why; the next Triton begins without it
             raise
         return Served(
             assignment=candidate.assignment, memory=cost.memory, load_seconds=cost.seconds

@@ -58,6 +58,7 @@ class Reconciler:
         self._tasks: asyncio.TaskGroup | None = None
         self._earlier = {s.assignment.name: s for s in journal.record.verified}
         self._restoring = set(self._earlier)
+        self._doubted: dict[str, Served] = {}  # verified in a Triton that is gone
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -244,20 +245,27 @@ class Reconciler:
         if self._life.answered(process):
             self._started_anew()
         for slot in candidates:
-            if slot.name in ready or slot.busy:
+            if slot.busy:
                 continue
-            if slot.name in ended:
+            doubted = self._doubted.pop(slot.name, None)
+            if doubted is not None and doubted is slot.served:
+                await self._lost(slot, "Triton has started anew")
+            elif slot.name in ready:
+                continue
+            elif slot.name in ended:
                 self._crashed(slot, f"Triton lists it as {ended[slot.name]}")
             else:
-                await self._lost(slot)
+                await self._lost(slot, "Triton does not serve it any more")
         if not self._life.live.is_set():
             await self._welcome()
 
     def _started_anew(self) -> None:
-        """Counts it; what the former Triton refused for good is tried again in this one."""
+        """Counts it; what the former Triton served or refused for good is judged in this one."""
         self._note(restarts=self._journal.record.restarts + 1)
         for slot in self._slots.values():
-            if slot.served is None and not slot.busy:
+            if slot.served is not None:
+                self._doubted[slot.name] = slot.served
+            elif not slot.busy:
                 slot.again()
 
     async def _welcome(self) -> None:
@@ -270,8 +278,12 @@ class Reconciler:
         self._life.welcome()
         self.notify()
 
-    async def _lost(self, slot: Slot) -> None:
-        log.warning("%s: Triton does not serve it any more; it is loaded again", slot.name)
+    async def _lost(self, slot: Slot, why: str) -> None:
+        """Begins its way back: what Triton has loaded by itself is verified, the rest is loaded."""
+        if slot.served is None:
+            return
+        log.warning("%s: %s; it is brought back", slot.name, why)
+        self._earlier[slot.name] = slot.served
         self._restoring.add(slot.name)
         await self._capacity.release(slot.name)
         slot.lost()
@@ -289,6 +301,8 @@ class Reconciler:
     def _gone(self, error: TritonError) -> None:
         if self._life.gone(error):
             self.notify()
+        if self._life.overdue:
+            self._loader.clear()
 
 
 def state_etag(state: ServerState) -> str:

@@ -55,10 +55,16 @@ def server_flags(pool: ServingPoolSpec) -> list[str]:
 
     A load request may carry file content, so an open repository API would equal running a client's
     code. The key comes from the environment, expanded by the kubelet.
+
+    One that starts anew listens when it has loaded what its agent had put into the repository:
+    until its address is taken out of the Services, clients are refused and go elsewhere, instead
+    of being told that there is no such model.
     """
     restricted = f"{_RESTRICTED}:{names.RESTRICTED_HEADER}=$({TRITON_KEY_VARIABLE})"
     return [
         *_common_flags(pool, "/models"),
+        "--load-model=*",
+        "--exit-on-error=false",
         "--http-address=0.0.0.0",
         "--grpc-address=0.0.0.0",
         "--metrics-address=0.0.0.0",

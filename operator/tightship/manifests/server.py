@@ -107,7 +107,7 @@ def _triton(pool: str, spec: ServingPoolSpec) -> Object:
         ],
         "startupProbe": {**live, "periodSeconds": 2, "failureThreshold": 150},
         "livenessProbe": {**live, "periodSeconds": 10, "failureThreshold": 6},
-        # A restarted Triton has no models yet; the agent knows when they are back.
+        # What a restarted Triton has loaded is not verified yet; the agent knows when it is.
         "readinessProbe": _agent_probe("/readyz", period=1, failures=10),
         "lifecycle": _drain(spec),
         "resources": resources(

@@ -48,6 +48,7 @@ RESTRICTED = (
     f"model-repository,shared-memory,trace,logging,statistics:tightship-key={TRITON_KEY}"
 )
 TRACES_OFF = ("--trace-config=level=OFF", "--trace-config=count=0")
+RESTORING = ("--load-model=*", "--exit-on-error=false")
 CACHE = "--cache-config=local,size=16777216"
 _START_SECONDS = 30
 _WAIT_SECONDS = 60

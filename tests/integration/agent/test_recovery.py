@@ -1,12 +1,15 @@
 """What a killed Triton and a killed agent leave behind: everything back, without the operator."""
 
+import asyncio
 import shutil
 from pathlib import Path
 
+import aiohttp
 from tests.integration.agent import harness
 from tests.integration.agent.harness import (
     CACHE,
     CONFIG,
+    RESTORING,
     RESTRICTED,
     Agent,
     AgentClient,
@@ -37,6 +40,23 @@ class TritonPythonModel:
         return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in inputs]
 """
 
+_DEADLY = """
+import os, signal
+from pathlib import Path
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    def initialize(self, args):
+        if not Path("SEEN").exists():
+            Path("SEEN").touch()
+            os.kill(os.getppid(), signal.SIGKILL)
+            os._exit(1)  # a container's processes end together
+
+    def execute(self, requests):
+        inputs = [pb.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
+        return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in inputs]
+"""
+
 
 def _ports(server: Triton) -> list[int]:
     return [
@@ -44,12 +64,17 @@ def _ports(server: Triton) -> list[int]:
     ]
 
 
-def _restarted(server: Triton, log: Path) -> Process:
+def _restarting(server: Triton, log: Path) -> Process:
     """Triton again, on the same ports and repository, as the kubelet restarts a container."""
+    flags = (CACHE, RESTRICTED, *RESTORING)
     command = triton_process.command(
-        triton_process.installed(), server.repository, _ports(server), (CACHE, RESTRICTED)
+        triton_process.installed(), server.repository, _ports(server), flags
     )
-    process = Process(command, log, triton_process.environment())
+    return Process(command, log, triton_process.environment())
+
+
+def _restarted(server: Triton, log: Path) -> Process:
+    process = _restarting(server, log)
     process.wait_ready(server.ready, 60)
     return process
 
@@ -74,6 +99,91 @@ async def test_everything_is_restored_after_triton_was_killed(
         assert (await factor(server, "one"), await factor(server, "two")) == (2.0, 3.0)
     finally:
         again.stop()
+
+
+async def test_a_triton_that_starts_anew_never_says_that_it_has_no_such_model(
+    operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    model = (await store.publish(2.0)).as_model("model")
+    await operator.assign(model)
+    await operator.until_loaded(model)
+    server.process.kill()
+    again = _restarting(server, tmp_path / "again.log")
+    try:
+        assert await _first_status(f"{server.url}/v2/models/model/ready") == 200
+        state = await operator.until(lambda state: state.restarts == 1 and serves(state, model))
+        assert held(state, "model").failure is None
+    finally:
+        again.stop()
+
+
+async def _first_status(url: str) -> int:
+    """The status of the first answer, once anybody listens."""
+    async with aiohttp.ClientSession() as session, asyncio.timeout(60):
+        while True:
+            try:
+                async with session.get(url) as answer:
+                    return answer.status
+            except aiohttp.ClientConnectionError:
+                await asyncio.sleep(0.01)
+
+
+async def test_what_a_new_triton_has_loaded_is_verified_before_it_counts(
+    operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    model = (await store.publish(2.0)).as_model("model")
+    await operator.assign(model)
+    await operator.until_loaded(model)
+    server.process.kill()
+    file = server.repository / "model" / "1" / "model.onnx"
+    file.unlink()
+    file.write_bytes(harness.scaling_model(5.0))
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        await operator.until(lambda state: state.restarts == 1 and serves(state, model))
+        assert await factor(server, "model") == 2.0
+    finally:
+        again.stop()
+
+
+async def test_a_model_under_which_triton_ended_is_not_what_the_next_one_begins_with(
+    operator: AgentClient, store: Store, server: Triton, tmp_path: Path
+) -> None:
+    good = (await store.publish(2.0)).as_model("good")
+    await operator.assign(good)
+    await operator.until_loaded(good)
+    source = _DEADLY.replace("SEEN", str(tmp_path / "seen")).encode()
+    config = CONFIG.replace("onnxruntime", "python")
+    published = await store.publish(
+        2.0, model=source, model_file="model.py", config=config, key="b" * 64
+    )
+    deadly = published.as_model("deadly")
+    await operator.assign(good, deadly)
+    await operator.until(lambda state: not state.triton_live)
+    assert [path.name for path in server.repository.iterdir() if path.is_symlink()] == ["good"]
+    again = _restarted(server, tmp_path / "again.log")
+    try:
+        await operator.until(lambda state: serves(state, good) and serves(state, deadly))
+    finally:
+        again.stop()
+
+
+async def test_a_triton_that_stays_away_begins_with_nothing(
+    store: Store, server: Triton, tmp_path: Path
+) -> None:
+    model = (await store.publish(2.0)).as_model("model")
+    with harness.agent(tmp_path, store, server, restore_seconds=1.0) as brief:
+        async with brief.client() as operator, asyncio.timeout(60):
+            await operator.assign(model)
+            await operator.until_loaded(model)
+            server.process.kill()
+            while (server.repository / "model").is_symlink():  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(0.05)
+            again = _restarted(server, tmp_path / "again.log")
+            try:
+                await operator.until(lambda state: state.restarts == 1 and serves(state, model))
+            finally:
+                again.stop()
 
 
 async def test_what_was_refused_for_good_is_tried_again_in_another_triton(
