@@ -8,9 +8,16 @@ import pytest
 from tests.training.conftest import Scene
 
 from tightship.optimize import cli
+from tightship.optimize.budget import Budget
 
 FEW = ["--train-epochs", "3", "--train-learning-rate", "2e-3", "--train-threads", "1"]
 ALONE = ["--no-openvino", "--no-quantize", "--no-half-precision", "--no-prune"]
+
+
+@pytest.fixture(autouse=True)
+def _little_effort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calm machine is believed after one round of timing instead of three."""
+    monkeypatch.setattr(cli, "Budget", lambda **known: Budget(timing_processes_min=1, **known))
 
 
 def optimized(scene: Scene, output: Path, *options: str) -> dict[str, Any]:
