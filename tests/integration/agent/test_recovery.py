@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
@@ -64,19 +66,26 @@ def _ports(server: Triton) -> list[int]:
     ]
 
 
-def _restarting(server: Triton, log: Path) -> Process:
+@contextmanager
+def restarting(server: Triton, folder: Path) -> Iterator[Process]:
     """Triton again, on the same ports and repository, as the kubelet restarts a container."""
     flags = (CACHE, RESTRICTED, *RESTORING)
     command = triton_process.command(
         triton_process.installed(), server.repository, _ports(server), flags
     )
-    return Process(command, log, triton_process.environment())
+    process = Process(command, folder / "again.log", triton_process.environment())
+    try:
+        yield process
+    finally:
+        process.stop()
 
 
-def _restarted(server: Triton, log: Path) -> Process:
-    process = _restarting(server, log)
-    process.wait_ready(server.ready, 60)
-    return process
+@contextmanager
+def restarted(server: Triton, folder: Path) -> Iterator[None]:
+    """It, once it is ready."""
+    with restarting(server, folder) as process:
+        process.wait_ready(server.ready, 60)
+        yield
 
 
 async def test_everything_is_restored_after_triton_was_killed(
@@ -90,15 +99,12 @@ async def test_everything_is_restored_after_triton_was_killed(
     gone = await operator.until(lambda state: not state.triton_live)
     assert not gone.ready
     assert not agent.ready
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         state = await operator.until(
             lambda state: state.ready and serves(state, one) and serves(state, two)
         )
         assert state.restarts == 1
         assert (await factor(server, "one"), await factor(server, "two")) == (2.0, 3.0)
-    finally:
-        again.stop()
 
 
 async def test_a_triton_that_starts_anew_never_says_that_it_has_no_such_model(
@@ -108,13 +114,10 @@ async def test_a_triton_that_starts_anew_never_says_that_it_has_no_such_model(
     await operator.assign(model)
     await operator.until_loaded(model)
     server.process.kill()
-    again = _restarting(server, tmp_path / "again.log")
-    try:
+    with restarting(server, tmp_path):
         assert await _first_status(f"{server.url}/v2/models/model/ready") == 200
         state = await operator.until(lambda state: state.restarts == 1 and serves(state, model))
         assert held(state, "model").failure is None
-    finally:
-        again.stop()
 
 
 async def _first_status(url: str) -> int:
@@ -138,12 +141,9 @@ async def test_what_a_new_triton_has_loaded_is_verified_before_it_counts(
     file = server.repository / "model" / "1" / "model.onnx"
     file.unlink()
     file.write_bytes(harness.scaling_model(5.0))
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         await operator.until(lambda state: state.restarts == 1 and serves(state, model))
         assert await factor(server, "model") == 2.0
-    finally:
-        again.stop()
 
 
 async def test_a_model_under_which_triton_ended_is_not_what_the_next_one_begins_with(
@@ -161,11 +161,8 @@ async def test_a_model_under_which_triton_ended_is_not_what_the_next_one_begins_
     await operator.assign(good, deadly)
     await operator.until(lambda state: not state.triton_live)
     assert [path.name for path in server.repository.iterdir() if path.is_symlink()] == ["good"]
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         await operator.until(lambda state: serves(state, good) and serves(state, deadly))
-    finally:
-        again.stop()
 
 
 async def test_a_triton_that_stays_away_begins_with_nothing(
@@ -179,11 +176,8 @@ async def test_a_triton_that_stays_away_begins_with_nothing(
             server.process.kill()
             while (server.repository / "model").is_symlink():  # noqa: ASYNC110 (another process)
                 await asyncio.sleep(0.05)
-            again = _restarted(server, tmp_path / "again.log")
-            try:
+            with restarted(server, tmp_path):
                 await operator.until(lambda state: state.restarts == 1 and serves(state, model))
-            finally:
-                again.stop()
 
 
 async def test_what_was_refused_for_good_is_tried_again_in_another_triton(
@@ -199,11 +193,8 @@ async def test_what_was_refused_for_good_is_tried_again_in_another_triton(
     mended.touch()
     assert held(await operator.state(), "model").state is LoadState.FAILED
     server.process.kill()
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         await operator.until(lambda state: state.restarts == 1 and serves(state, model))
-    finally:
-        again.stop()
 
 
 async def _until_failures(operator: AgentClient, count: int) -> None:
@@ -226,11 +217,8 @@ async def test_artifacts_are_not_fetched_again(
     assert published.folder is not None
     published.folder.rename(tmp_path / "store-is-away")
     server.process.kill()
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         await operator.until(lambda state: state.restarts == 1 and serves(state, model))
-    finally:
-        again.stop()
 
 
 async def test_an_artifact_that_rotted_on_disk_is_fetched_again(
@@ -243,12 +231,9 @@ async def test_an_artifact_that_rotted_on_disk_is_fetched_again(
     cached.unlink()
     cached.write_bytes(b"rotten")
     server.process.kill()
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         await operator.until(lambda state: state.restarts == 1 and serves(state, model))
         assert await factor(server, "model") == 2.0
-    finally:
-        again.stop()
 
 
 async def test_a_killed_agent_comes_back_and_disturbs_nobody(
@@ -297,13 +282,10 @@ async def test_agent_and_triton_both_killed(
     await operator.until_loaded(model)
     server.process.kill()
     agent.kill_child()
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         state = await operator.until(lambda state: state.ready)
         assert serves(state, model)
         assert await factor(server, "model") == 2.0
-    finally:
-        again.stop()
 
 
 async def test_a_model_that_cannot_be_restored_does_not_hold_the_server(
@@ -320,16 +302,13 @@ async def test_a_model_that_cannot_be_restored_does_not_hold_the_server(
     for path in stored.rglob("golden.npz"):
         path.chmod(0o644)
         path.write_bytes(b"rotten")
-    again = _restarted(server, tmp_path / "again.log")
-    try:
+    with restarted(server, tmp_path):
         state = await operator.until(lambda state: state.restarts == 1 and state.ready)
         assert serves(state, good)
         failure = held(state, "bad").failure
         assert failure is not None
         assert failure.reason == "ArtifactCorrupt"
         assert agent.ready
-    finally:
-        again.stop()
 
 
 async def test_an_agent_that_starts_before_triton_is_not_ready(
@@ -345,12 +324,9 @@ async def test_an_agent_that_starts_before_triton_is_not_ready(
                 state = await operator.assign(model)
                 assert not state.ready
                 assert not agent.ready
-                again = _restarted(server, tmp_path / "again.log")
-                try:
+                with restarted(server, tmp_path):
                     await operator.until_loaded(model)
                     assert agent.ready
-                finally:
-                    again.stop()
 
 
 async def test_a_store_that_is_away_holds_the_server_only_for_a_bound(
@@ -366,13 +342,10 @@ async def test_a_store_that_is_away_holds_the_server_only_for_a_bound(
             shutil.rmtree(tmp_path / "state" / "artifacts" / model.digest)
             published.folder.rename(tmp_path / "store-is-away")
             server.process.kill()
-            again = _restarted(server, tmp_path / "again.log")
-            try:
+            with restarted(server, tmp_path):
                 state = await operator.until(
                     lambda state: state.restarts == 1 and state.ready and bool(state.models)
                 )
                 assert held(state, "model").state is not LoadState.LOADED
                 (tmp_path / "store-is-away").rename(published.folder)
                 await operator.until_loaded(model)
-            finally:
-                again.stop()
