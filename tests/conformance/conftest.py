@@ -34,7 +34,7 @@ def agent(volumes: Path) -> Iterator[harness.Agent]:
     repository.mkdir()
     store = harness.file_store(volumes)
     with (
-        triton_process.serving(repository, harness.CACHE, harness.RESTRICTED) as server,
+        triton_process.serving(repository, *harness.SERVER_FLAGS) as server,
         harness.agent(volumes, store, server) as running,
     ):
         yield running

@@ -3,17 +3,15 @@
 import json
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from tests.e2e.support import examples, store
 from tests.e2e.support.client import Client
 from tests.e2e.support.workspace import Workspace, condition
-from tests.support import cache
+from tests.support import report_schema
 
 _METRIC = {"digits": "accuracy", "magika": "accuracy", "minilm": "mrr"}
 _PORT = {"http": 8000, "grpc": 8001}
-_SCHEMA = cache.REPOSITORY / "docs" / "reference" / "report.schema.json"
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +52,7 @@ def test_metric_through_the_service_is_the_reported_one(
 
 @pytest.mark.parametrize("name", examples.NAMES)
 def test_the_report_follows_its_schema(reports: dict[str, dict[str, Any]], name: str) -> None:
-    jsonschema.validate(reports[name], json.loads(_SCHEMA.read_text()))
+    report_schema.validate(reports[name])
 
 
 @pytest.mark.parametrize("name", examples.NAMES)

@@ -15,9 +15,8 @@ def server(tmp_path: Path) -> Iterator[triton_process.Triton]:
     repository.mkdir()
     traces = harness.traces_of(repository)
     traces.mkdir()
-    traced = (f"--trace-config=triton,file={traces}/trace", *harness.TRACES_OFF)
-    flags = (*harness.RESTORING, *traced)
-    with triton_process.serving(repository, harness.CACHE, harness.RESTRICTED, *flags) as running:
+    flags = (f"--trace-config=triton,file={traces}/trace", *harness.TRACES_OFF)
+    with triton_process.serving(repository, *harness.SERVER_FLAGS, *flags) as running:
         yield running
 
 

@@ -43,13 +43,14 @@ TOKEN = "test-token"
 TRITON_KEY = "test-triton-key"
 SERVER_NAME = "pool-test.default.tightship.internal"
 MIB = 1 << 20
-RESTRICTED = (
-    "--http-restricted-api="
-    f"model-repository,shared-memory,trace,logging,statistics:tightship-key={TRITON_KEY}"
+_RESTRICTED = f"model-repository,shared-memory,trace,logging,statistics:tightship-key={TRITON_KEY}"
+SERVER_FLAGS = (
+    "--cache-config=local,size=16777216",
+    f"--http-restricted-api={_RESTRICTED}",
+    "--load-model=*",
+    "--exit-on-error=false",
 )
 TRACES_OFF = ("--trace-config=level=OFF", "--trace-config=count=0")
-RESTORING = ("--load-model=*", "--exit-on-error=false")
-CACHE = "--cache-config=local,size=16777216"
 _START_SECONDS = 30
 _WAIT_SECONDS = 60
 

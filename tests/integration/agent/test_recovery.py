@@ -9,10 +9,8 @@ from pathlib import Path
 import aiohttp
 from tests.integration.agent import harness
 from tests.integration.agent.harness import (
-    CACHE,
     CONFIG,
-    RESTORING,
-    RESTRICTED,
+    SERVER_FLAGS,
     Agent,
     AgentClient,
     Store,
@@ -28,6 +26,11 @@ from tests.support.triton import Triton
 from tightship.api.agent import LoadState
 from tightship.triton.metrics import parse
 
+_DOUBLES = """
+    def execute(self, requests):
+        inputs = [pb.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
+        return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in inputs]
+"""
 _FRAGILE = """
 from pathlib import Path
 import triton_python_backend_utils as pb
@@ -36,12 +39,7 @@ class TritonPythonModel:
     def initialize(self, args):
         if not Path("MENDED").exists():
             raise pb.TritonModelException("not yet")
-
-    def execute(self, requests):
-        inputs = [pb.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
-        return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in inputs]
 """
-
 _DEADLY = """
 import os, signal
 from pathlib import Path
@@ -53,10 +51,6 @@ class TritonPythonModel:
             Path("SEEN").touch()
             os.kill(os.getppid(), signal.SIGKILL)
             os._exit(1)  # a container's processes end together
-
-    def execute(self, requests):
-        inputs = [pb.get_input_tensor_by_name(request, "x").as_numpy() for request in requests]
-        return [pb.InferenceResponse([pb.Tensor("y", x * 2)]) for x in inputs]
 """
 
 
@@ -69,9 +63,8 @@ def _ports(server: Triton) -> list[int]:
 @contextmanager
 def restarting(server: Triton, folder: Path) -> Iterator[Process]:
     """Triton again, on the same ports and repository, as the kubelet restarts a container."""
-    flags = (CACHE, RESTRICTED, *RESTORING)
     command = triton_process.command(
-        triton_process.installed(), server.repository, _ports(server), flags
+        triton_process.installed(), server.repository, _ports(server), SERVER_FLAGS
     )
     process = Process(command, folder / "again.log", triton_process.environment())
     try:
@@ -128,7 +121,7 @@ async def _first_status(url: str) -> int:
                 async with session.get(url) as answer:
                     return answer.status
             except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # nobody tells that a port is open
 
 
 async def test_what_a_new_triton_has_loaded_is_verified_before_it_counts(
@@ -152,7 +145,7 @@ async def test_a_model_under_which_triton_ended_is_not_what_the_next_one_begins_
     good = (await store.publish(2.0)).as_model("good")
     await operator.assign(good)
     await operator.until_loaded(good)
-    source = _DEADLY.replace("SEEN", str(tmp_path / "seen")).encode()
+    source = (_DEADLY + _DOUBLES).replace("SEEN", str(tmp_path / "seen")).encode()
     config = CONFIG.replace("onnxruntime", "python")
     published = await store.publish(
         2.0, model=source, model_file="model.py", config=config, key="b" * 64
@@ -184,7 +177,7 @@ async def test_what_was_refused_for_good_is_tried_again_in_another_triton(
     operator: AgentClient, store: Store, server: Triton, tmp_path: Path
 ) -> None:
     mended = tmp_path / "mended"
-    source = _FRAGILE.replace("MENDED", str(mended)).encode()
+    source = (_FRAGILE + _DOUBLES).replace("MENDED", str(mended)).encode()
     config = CONFIG.replace("onnxruntime", "python")
     published = await store.publish(2.0, model=source, model_file="model.py", config=config)
     model = published.as_model("model")
@@ -316,7 +309,7 @@ async def test_an_agent_that_starts_before_triton_is_not_ready(
 ) -> None:
     repository = tmp_path / "models"
     repository.mkdir()
-    with triton_process.serving(repository, CACHE, RESTRICTED) as server:
+    with triton_process.serving(repository, *SERVER_FLAGS) as server:
         server.process.kill()
         with harness.agent(tmp_path, store, server) as agent:
             async with agent.client() as operator:

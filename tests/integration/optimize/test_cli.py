@@ -9,16 +9,14 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from tests.corpus.models import build, data
+from tests.support import report_schema
 from tests.support.cache import REPOSITORY
 from tests.support.triton import Triton
 
 from tightship.optimize import cache, cli, runtime
-
-SCHEMA = REPOSITORY / "docs" / "reference" / "report.schema.json"
 
 
 @pytest.fixture
@@ -61,7 +59,7 @@ def test_a_search_goes_on_from_the_curated_list(
     assert cli.main([str(model), *files, *families, *search]) == 0
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    report_schema.validate(report)
     trials = [c for c in report["candidates"] if "." in c["id"]]
     found = report["search"]
     assert (found["strategy"], found["trials"], found["ended"]) == (word, 3, "trials")
@@ -95,7 +93,7 @@ def test_a_metric_of_ones_own_decides(
     assert cli.main([str(model), *files, *metric, *families]) == 0
 
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    report_schema.validate(report)
     gate = report["gate"]
     assert (gate["metric"], gate["unit"]) == ("mine.py:near", "largest error")
     assert gate["direction"] == "lower is better"

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from tests.e2e.support import examples
 from tests.integration.optimize.harness import REQUEST, Pod, address
-from tests.support import cache
+from tests.support import report_schema
 from tests.support.triton import Triton
 
 from tightship.agent import golden
@@ -27,7 +26,6 @@ from tightship.triton.client import TritonClient
 from tightship.triton.repository import Repository
 
 MODELS = ("digits", "magika")
-SCHEMA = cache.REPOSITORY / "docs" / "reference" / "report.schema.json"
 
 
 @dataclass
@@ -72,7 +70,7 @@ def converted(
 
 
 def test_report_follows_its_schema(converted: Converted) -> None:
-    jsonschema.validate(converted.report, json.loads(SCHEMA.read_text()))
+    report_schema.validate(converted.report)
 
 
 def test_every_candidate_that_is_not_chosen_says_why(converted: Converted) -> None:

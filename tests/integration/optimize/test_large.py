@@ -9,13 +9,12 @@ import resource
 import time
 from pathlib import Path
 
-import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 from tests.corpus.models import build, data
-from tests.integration.optimize.test_cli import SCHEMA
+from tests.support import report_schema
 from tests.support.triton import Triton
 
 from tightship.optimize import cli, graph, runtime
@@ -78,7 +77,7 @@ def test_a_model_beyond_two_gigabytes_is_made_smaller_and_served(
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     LOG.warning("%.0f s, %.1f GB at most", time.monotonic() - started, peak / 1e9)
     report = json.loads((output / "report.json").read_text())
-    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    report_schema.validate(report)
     LOG.warning("%s", [(c["id"], c["status"], c["reason"][:80]) for c in report["candidates"]])
     found = {c["id"]: c for c in report["candidates"]}
     assert code == 0

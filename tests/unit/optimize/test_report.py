@@ -4,10 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
-from tests.support.cache import REPOSITORY
+from tests.support import report_schema
 
 from tightship.optimize import artifact, cli, conversion, report, serving
 from tightship.optimize.candidate import Candidate, Status
@@ -22,7 +21,6 @@ from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Truth
 from tightship.report import document, page
 
-SCHEMA = json.loads((REPOSITORY / "docs" / "reference" / "report.schema.json").read_text())
 CONTRACT = Contract(
     inputs=(Tensor("x", "float32", (None, 2)),),
     outputs=(Tensor("y", "float32", (None, 2)),),
@@ -104,7 +102,7 @@ ASKED = {
 def test_the_report_has_the_published_form(name: str, tmp_path: Path) -> None:
     options, direction, failed = ASKED[name]
     found = json.loads(json.dumps(report.report(made(tmp_path, *options)), allow_nan=False))
-    jsonschema.validate(found, SCHEMA)
+    report_schema.validate(found)
     assert found["gate"]["direction"] == direction
     assert found["candidates"][0]["gate"]["failed"] == failed
 

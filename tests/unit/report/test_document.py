@@ -1,13 +1,11 @@
 """Reading reports: of this schema, older ones of it, and what is none."""
 
-import json
 from contextlib import suppress
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given, strategies
-from tests.support.cache import REPOSITORY
+from tests.support import report_schema
 from tests.unit.report.documents import stored
 
 from tightship.report import document, figures, markdown, page
@@ -38,8 +36,7 @@ PLACES = [path for path in places(stored("magika")) if path]
 
 
 def test_a_current_report_has_the_published_form() -> None:
-    schema = (REPOSITORY / "docs" / "reference" / "report.schema.json").read_text()
-    jsonschema.validate(stored("magika"), json.loads(schema))
+    report_schema.validate(stored("magika"))
 
 
 def test_what_was_measured_furthest_is_told() -> None:
