@@ -25,7 +25,7 @@ integration: ## tests on a real Triton, S3 server, Kubernetes API server and bro
 	@hack/libpython
 	@hack/chromium
 	@tests/cluster/cluster tools >/dev/null
-	@hack/pytest tests/integration -n 2 --dist loadfile
+	@hack/pytest tests/integration tests/conformance -n 2 --dist loadfile
 
 slow: ## the tests that take minutes and gigabytes, which `make test` leaves out
 	@hack/libpython
