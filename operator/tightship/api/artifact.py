@@ -97,3 +97,39 @@ class Summary:
             return cls(**{name: raw[name] for name in cls.__slots__ if name in raw})
         except TypeError as error:
             raise ValueError(f"not a conversion summary: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationResult:
+    """What another evaluation of a published variant found.
+
+    `best` and `worst` are one-sided bounds of its value at the asked confidence, `recorded` what
+    the original reached in the conversion, `failed` the demands that are missed for sure.
+    """
+
+    key: str
+    evaluation_digest: str
+    evaluated: int  # seconds since the epoch
+    value: float
+    best: float
+    worst: float
+    samples: int
+    recorded: float | None = None
+    failed: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The wire form."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> EvaluationResult:
+        """Reads the wire form; unknown fields of a newer converter are passed over.
+
+        Raises:
+            ValueError: a required field is missing.
+        """
+        known = {name: raw[name] for name in cls.__slots__ if name in raw}
+        try:
+            return cls(**{**known, "failed": tuple(known.get("failed", ()))})
+        except TypeError as error:
+            raise ValueError(f"not an evaluation: {error}") from error

@@ -130,6 +130,45 @@ class JobRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateRequest:
+    """A published variant and the data on which its metric is measured anew.
+
+    `key` and `digest` name the artifact, both sha256 hex; the demands are those of the gate.
+    """
+
+    key: str
+    digest: str
+    data: DataRequest
+    metric: str
+    max_drop: float
+    confidence: float
+    store_uri: str
+    allowed_hosts: tuple[str, ...]
+    scratch_bytes: int
+    worst_value: float | None = None
+    positive_class: int | None = None
+
+    def to_json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> EvaluateRequest:
+        """Reads the wire form.
+
+        Raises:
+            ValueError: not JSON, or a field is missing or unknown.
+        """
+        raw = json.loads(text)
+        try:
+            asked = DataRequest(**raw["data"])
+            hosts = tuple(raw["allowed_hosts"])
+            return cls(**{**raw, "data": asked, "allowed_hosts": hosts})
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not a request for an evaluation: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRequest:
     """What one clean-up of a store works on; `retention` is seconds, `limit` removals at most."""
 

@@ -25,10 +25,13 @@ def _job(arguments: Sequence[str]) -> int | None:
     parser = argparse.ArgumentParser(
         prog="tightship job", description="Run one stage of a Job; it is told by its environment."
     )
-    parser.add_argument("stage", choices=("fetch", "inspect", "convert", "publish", "sweep"))
+    stages = ("fetch", "inspect", "convert", "publish", "sweep", "fetch-evaluation", "evaluate")
+    parser.add_argument("stage", choices=stages)
     stage = parser.parse_args(arguments).stage
     if stage == "sweep":
         return _call("tightship.optimize.sweep")
+    if stage in ("fetch-evaluation", "evaluate"):
+        return _call("tightship.optimize.reevaluate", stage)
     return _call("tightship.optimize.job", stage)
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tightship.api import job
 from tightship.api.artifact import TERMINATION_MESSAGE_MAX, IntakeResult, Summary
 from tightship.api.failures import Failure
-from tightship.api.job import DataRequest, JobRequest, SweepRequest
+from tightship.api.job import DataRequest, EvaluateRequest, JobRequest, SweepRequest
 from tightship.api.names import HTTP_PORT, METRICS_PORT
 from tightship.optimize import artifact, conversion, intake, space
 from tightship.optimize.budget import Budget
@@ -43,6 +43,7 @@ _STORE_SECRETS = ("store", "store-write")
 _NO_SPACE = 28  # errno
 
 R = TypeVar("R")
+Request = JobRequest | SweepRequest | EvaluateRequest
 
 
 def main(stage: str, folders: Folders | None = None, triton: TritonAddress = TRITON) -> int:
@@ -122,7 +123,7 @@ def _tell(found: dict[str, Any] | Failure, log: Path) -> None:
     log.write_text(text)
 
 
-def access(folders: Folders, request: JobRequest | SweepRequest, use: str) -> Access:
+def access(folders: Folders, request: Request, use: str) -> Access:
     """What a stage may reach with the Secret that is mounted for this use."""
     claims = folders.claims.iterdir() if folders.claims.is_dir() else ()
     return Access(
@@ -133,7 +134,7 @@ def access(folders: Folders, request: JobRequest | SweepRequest, use: str) -> Ac
     )
 
 
-def _store_hosts(folders: Folders, request: JobRequest | SweepRequest) -> list[str]:
+def _store_hosts(folders: Folders, request: Request) -> list[str]:
     """The store's own host, which is always allowed; known where its Secret is mounted."""
     uri = parse_uri(request.store_uri)
     if uri.scheme is Scheme.HTTPS:
@@ -231,8 +232,22 @@ async def _trainer(request: JobRequest, folders: Folders) -> str | None:
 async def _data(
     request: JobRequest, folders: Folders, name: str, asked: DataRequest | None, target: Path
 ) -> str | None:
-    if asked is None:
-        return None
+    return None if asked is None else await fetch_data(request, folders, name, asked, target)
+
+
+async def fetch_data(
+    request: JobRequest | EvaluateRequest,
+    folders: Folders,
+    name: str,
+    asked: DataRequest,
+    target: Path,
+) -> str:
+    """Download one data file with the Secret of its use; returns its digest.
+
+    Raises:
+        RefusalError: it is a folder.
+        StorageError: it cannot be had, or has another digest than was asked for.
+    """
     incoming = target.with_name(f"{name}.incoming")
     shutil.rmtree(incoming, ignore_errors=True)
     room = space.room(folders.work, request.scratch_bytes)
