@@ -5,8 +5,10 @@ from dataclasses import replace
 from tests.support import documents
 
 from tightship.api.parse import parse_model, parse_pool
+from tightship.api.v1alpha1 import EvaluationSet
 from tightship.plan.actions import (
     ApplyConvertJob,
+    ApplyEvaluateJob,
     ApplyIntakeJob,
     ApplyModelService,
     ApplyServers,
@@ -73,4 +75,20 @@ def convert(*, full: bool) -> ApplyConvertJob:
         evaluation_digest="5e" * 32 if full else None,
         trainer_digest="6f" * 32 if full else None,
         reason="nothing of this KEY is in the store",
+    )
+
+
+def evaluate(*, full: bool) -> ApplyEvaluateJob:
+    model, pool = FULL if full else MINIMAL
+    if not full:
+        model = replace(model, evaluation=EvaluationSet(storage_uri="s3://data/evaluation.npz"))
+    return ApplyEvaluateJob(
+        inputs=("8b" if full else "9c") * 32,
+        owners=MODELS,
+        pool="shared",
+        pool_spec=pool,
+        model_spec=model,
+        key="2b" * 32,
+        digest="7a" * 32,
+        reason="it is to be evaluated again",
     )

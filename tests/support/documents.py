@@ -84,6 +84,7 @@ FULL_MODEL: Document = {
     },
     "monitoring": {
         "maxAge": "720h",
+        "evaluation": {"schedule": "0 3 * * 1"},
         "drift": {"maxPSI": "0.25", "sampleRate": "0.05", "samples": 1000},
     },
 }

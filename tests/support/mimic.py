@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 from tests.support.apiserver import ApiServer
-from tests.support.summaries import summary
+from tests.support.summaries import evaluated, summary
 
 from tightship.api import names
 from tightship.api.artifact import IntakeResult
@@ -34,6 +34,7 @@ class Mimic:
         self._address = address
         self.jobs_succeed = True
         self.content = ""  # of all sources; another one has another digest
+        self.measured = 0.97  # what evaluations find
         self._working = True
         self._numbers = 0
         self._session: aiohttp.ClientSession | None = None
@@ -147,16 +148,25 @@ class Mimic:
         spec = {"containers": [{"name": "c", "image": "i"}], "restartPolicy": "Never"}
         await self.request("POST", "v1/pods", {"metadata": metadata, "spec": spec})
         ended = {
-            "name": "publish" if kind == "convert" else "inspect",
+            "name": _MAIN[kind],
             "image": "i",
             "imageID": "i",
             "ready": False,
             "restartCount": 0,
-            "state": {"terminated": {**_ENDED, "message": _result(job, kind, self.content)}},
+            "state": {"terminated": {**_ENDED, "message": self._result(job, kind)}},
         }
         status = {"phase": "Succeeded", "containerStatuses": [ended]}
         await self.request("PATCH", f"v1/pods/{pod}/status", {"status": status})
         await self.request("PATCH", f"batch/v1/jobs/{name}/status", {"status": _complete()})
+
+    def _result(self, job: Object, kind: str) -> str:
+        inputs = job["metadata"]["annotations"][names.INPUTS_LABEL]
+        if kind == "convert":
+            return answer(summary(inputs, digest=inputs[::-1]).to_json())
+        if kind == "evaluate":
+            return answer(evaluated(inputs, self.measured).to_json())
+        digest = hashlib.sha256((inputs + self.content).encode()).hexdigest()
+        return answer(IntakeResult(source_digest=digest, source_bytes=1).to_json())
 
     async def _slice(self, service: Object, pods: list[Object]) -> None:
         name, selector = service["metadata"]["name"], service["spec"].get("selector")
@@ -180,16 +190,13 @@ class Mimic:
 
 
 _NOW = "2026-01-01T00:00:00Z"
+_MAIN = {
+    "intake": "inspect",
+    "refresh": "inspect",
+    "convert": "publish",
+    "evaluate": "evaluate",
+}
 _ENDED = {"exitCode": 0, "startedAt": _NOW, "finishedAt": _NOW}
-
-
-def _result(job: Object, kind: str, content: str) -> str:
-    inputs = job["metadata"]["annotations"][names.INPUTS_LABEL]
-    if kind != "convert":
-        digest = hashlib.sha256((inputs + content).encode()).hexdigest()
-        found = IntakeResult(source_digest=digest, source_bytes=1)
-        return answer(found.to_json())
-    return answer(summary(inputs, digest=inputs[::-1]).to_json())
 
 
 def _complete() -> Object:

@@ -1,8 +1,9 @@
-"""A conversion's summary as a Job would tell it, for tests that stand in for the Job."""
+"""Results as Jobs would tell them, for tests that stand in for the Jobs."""
 
+import hashlib
 from dataclasses import replace
 
-from tightship.api.artifact import Summary
+from tightship.api.artifact import EvaluationResult, Summary
 
 _SUMMARY = Summary(
     key="",
@@ -32,3 +33,21 @@ _SUMMARY = Summary(
 def summary(key: str, *, digest: str = "", memory: int = _SUMMARY.memory) -> Summary:
     """That of a model made faster, with what the test depends on."""
     return replace(_SUMMARY, key=key, digest=digest, memory=memory)
+
+
+def evaluated(key: str, value: float, *, time: int = 1_000_000) -> EvaluationResult:
+    """That of another evaluation, by a gate that lets 0.96 pass."""
+    best = value + 0.01
+    return EvaluationResult(
+        key=key,
+        metric="accuracy",
+        evaluation_digest=hashlib.sha256(str(value).encode()).hexdigest(),
+        evaluated=time,
+        value=value,
+        best=best,
+        worst=value - 0.01,
+        samples=400,
+        recorded=0.97,
+        allowed=0.96,
+        failed=("maxDrop",) if best < 0.96 else (),
+    )

@@ -104,10 +104,12 @@ class EvaluationResult:
     """What another evaluation of a published variant found.
 
     `best` and `worst` are one-sided bounds of its value at the asked confidence, `recorded` what
-    the original reached in the conversion, `failed` the demands that are missed for sure.
+    the original reached in the conversion, `allowed` the worst value that the gate lets pass
+    (None: any), `failed` the demands that are missed for sure.
     """
 
     key: str
+    metric: str
     evaluation_digest: str
     evaluated: int  # seconds since the epoch
     value: float
@@ -115,6 +117,7 @@ class EvaluationResult:
     worst: float
     samples: int
     recorded: float | None = None
+    allowed: float | None = None
     failed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

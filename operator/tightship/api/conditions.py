@@ -25,9 +25,7 @@ class ConditionType(StrEnum):
     CONVERTED = "Converted"  # model: its artifact exists
     PLACED = "Placed"  # model: every copy has a server
     SERVING = "Serving"  # model: at least one verified copy answers through the Service
-    FRESH = (
-        "Fresh"  # model: what is served is of the present bytes and young enough; absent: not asked
-    )
+    FRESH = "Fresh"  # model: nothing newer is known than what is served; absent: not asked
     IN_DISTRIBUTION = "InDistribution"  # model: requests look like its data; absent: not asked
     UPDATED = "Updated"  # pool: every server is made from the present template
 
@@ -82,6 +80,7 @@ class Reason(StrEnum):
     OUTDATED = "Outdated"
     TOO_OLD = "TooOld"
     NOT_EVALUATED = "NotEvaluated"
+    GATE_FAILED = "GateFailed"
     STABLE = "Stable"
     DRIFTED = "Drifted"
     AWAITING_SAMPLES = "AwaitingSamples"
@@ -129,11 +128,14 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.AWAITING_ENDPOINTS: "it is loaded, but its Service does not lead to it everywhere yet",
     Reason.SERVER_UNREACHABLE: "the server's agent does not answer; nothing is changed there",
     Reason.UPDATING: "the present spec is being carried out; what was served before still answers",
-    Reason.FRESH: "nothing newer is known than what is served, and its evaluation is young enough",
+    Reason.FRESH: "nothing newer is known than what is served, and its evaluation is young enough "
+    "and inside the gate",
     Reason.OUTDATED: "what is served is of a former source, data or spec; Converted says how far "
     "the present ones are",
     Reason.TOO_OLD: "the last evaluation of what is served is older than monitoring.maxAge",
     Reason.NOT_EVALUATED: "it is not known when what is served was evaluated",
+    Reason.GATE_FAILED: "on the evaluation data as they are now, what is served is outside its "
+    "accuracy gate; the message has the figures",
     Reason.STABLE: "no feature of sampled requests and answers reaches monitoring.drift.maxPSI",
     Reason.DRIFTED: "requests or answers differ from the data that it was judged on; the message "
     "names the worst feature",

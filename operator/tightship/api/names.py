@@ -11,7 +11,7 @@ SERVING_POOLS = "servingpools"
 
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "tightship"
-COMPONENT_LABEL = "app.kubernetes.io/component"  # server | intake | refresh | convert | sweep
+COMPONENT_LABEL = "app.kubernetes.io/component"  # server | sweep | a JobKind
 POOL_LABEL = f"{GROUP}/pool"
 MODEL_LABEL = f"{GROUP}/model"
 INPUTS_LABEL = f"{GROUP}/inputs"
@@ -76,6 +76,11 @@ def intake_job_name(inputs: str) -> str:
 def refresh_job_name(inputs: str) -> str:
     """Name of the Job that looks again at what a hash of inputs stands for."""
     return f"refresh-{inputs[:10]}"
+
+
+def evaluate_job_name(inputs: str) -> str:
+    """Name of the Job that evaluates what a hash of an artifact and its data stands for."""
+    return f"evaluate-{inputs[:10]}"
 
 
 def convert_job_name(key: str) -> str:

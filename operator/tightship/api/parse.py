@@ -16,6 +16,7 @@ from tightship.api.fields import (
     text,
 )
 from tightship.api.objectives import latency, slo_class
+from tightship.api.parse_monitoring import monitoring
 from tightship.api.parse_pool import parse_pool
 from tightship.api.parse_trainer import trainer
 from tightship.api.uris import secret_name, source_uri
@@ -24,7 +25,6 @@ from tightship.api.v1alpha1 import (
     LABEL_UNIT_METRICS,
     AccuracyGate,
     Dataset,
-    Drift,
     DynamicBatching,
     EvaluationSet,
     Metric,
@@ -66,10 +66,11 @@ def parse_model(spec: object) -> OptimizedModelSpec:
         evaluation=evaluation,
         optimization=fields.optional("optimization", _optimization, Optimization()),
         serving=fields.required("serving", _serving),
-        monitoring=fields.optional("monitoring", _monitoring, Monitoring()),
+        monitoring=fields.optional("monitoring", monitoring, Monitoring()),
     )
     fields.end()
     _check_pin(parsed)
+    _check_schedule(parsed)
     _check_gate(parsed.optimization.gate, evaluation.metric if evaluation else None)
     return parsed
 
@@ -81,6 +82,15 @@ def _check_pin(spec: OptimizedModelSpec) -> None:
         raise SpecError(
             "spec.model: digest pins the source and there are no data, so refreshInterval has "
             "nothing to look for; remove one of them"
+        )
+
+
+def _check_schedule(spec: OptimizedModelSpec) -> None:
+    """An evaluation needs something to evaluate on."""
+    if spec.monitoring.schedule is not None and spec.evaluation is None:
+        raise SpecError(
+            "spec.monitoring: evaluation needs data.evaluation, whose data and metric it takes; "
+            "give both or none"
         )
 
 
@@ -275,25 +285,3 @@ def _batching(value: object, path: str) -> DynamicBatching:
     )
     fields.end()
     return batching
-
-
-def _monitoring(value: object, path: str) -> Monitoring:
-    fields = Fields(value, path)
-    monitoring = Monitoring(
-        max_age=fields.optional("maxAge", duration("1m", "8760h"), None),
-        drift=fields.optional("drift", _drift, None),
-    )
-    fields.end()
-    return monitoring
-
-
-def _drift(value: object, path: str) -> Drift:
-    fields = Fields(value, path)
-    default = Drift()
-    drift = Drift(
-        max_psi=fields.optional("maxPSI", decimal("0.05", "10"), default.max_psi),
-        sample_rate=fields.optional("sampleRate", decimal("0.0001", "1"), default.sample_rate),
-        samples=fields.optional("samples", integer(100, 100_000), default.samples),
-    )
-    fields.end()
-    return drift

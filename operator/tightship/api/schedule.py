@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+LONGEST = 100  # characters of a schedule; the schema has the same bound
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
-_PART = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?")
-_SUNDAY = 7
+_PART = re.compile(r"\*(?:/([0-9]{1,2}))?|([0-9]{1,2})(?:-([0-9]{1,2}))?")
+_SUNDAY = 7  # as well as 0
 _DAYS_MAX = 4 * 366 + 4 * 366  # February 29th comes within eight years, around 2100 too
 
 
@@ -44,7 +45,7 @@ class Schedule:
                 found = day.replace(hour=hour, minute=minute)
                 if found >= start:
                     return found.timestamp()
-        raise ValueError("the schedule names no day")
+        raise ValueError("names a day that never comes")
 
 
 def parse(text: str) -> Schedule:
@@ -54,6 +55,8 @@ def parse(text: str) -> Schedule:
         ValueError: with the sentence that a user reads.
     """
     parts = text.split(" ")
+    if len(text) > LONGEST:
+        raise ValueError(f"must be at most {LONGEST} characters long")
     if len(parts) != len(_FIELDS):
         raise ValueError('must have five fields with one space between them, such as "0 3 * * 1"')
     sets = [_field(part, *field) for part, field in zip(parts, _FIELDS, strict=True)]
@@ -63,7 +66,7 @@ def parse(text: str) -> Schedule:
         days=sets[2],
         months=sets[3],
         weekdays=frozenset(day % _SUNDAY for day in sets[4]),
-        either=not parts[2].startswith("*") and not parts[4].startswith("*"),
+        either="*" not in (parts[2], parts[4]),
     )
     schedule.after(0)
     return schedule
@@ -75,10 +78,9 @@ def _field(text: str, name: str, low: int, high: int) -> frozenset[int]:
         match = _PART.fullmatch(part)
         if match is None:
             raise ValueError(f"has '{part[:20]}' as {name}: write numbers, *, 1-5, */10 or 1,15")
-        first, last, step = (int(group) if group else None for group in match.groups())
-        begin = low if first is None else first
-        end = last if last is not None else (high if first is None or step is not None else begin)
-        if not (low <= begin <= end <= high and step != 0):
+        step, first, last = (int(group) if group else None for group in match.groups())
+        begin, end = (low, high) if first is None else (first, first if last is None else last)
+        if step == 0 or not low <= begin <= end <= high or begin == last:
             raise ValueError(f"has '{part}' as {name}: it must be within {low}-{high}, in order")
         found.update(range(begin, end + 1, step or 1))
     return frozenset(found)

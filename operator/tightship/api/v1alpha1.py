@@ -14,6 +14,8 @@ from tightship.api.training import TrainingOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tightship.api.schedule import Schedule
+
 
 class ModelFormat(StrEnum):
     """What the source holds."""
@@ -203,6 +205,7 @@ class Monitoring:
     """What is watched about a model that is served."""
 
     max_age: float | None = None  # seconds after which its last evaluation is too old
+    schedule: Schedule | None = None  # when it is evaluated on the data as they are by then
     drift: Drift | None = None
 
 

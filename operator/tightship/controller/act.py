@@ -37,7 +37,7 @@ from tightship.kube.resources import (
     resource_of,
 )
 from tightship.kube.store import PoolKey, Store
-from tightship.manifests.job import convert_job, intake_job
+from tightship.manifests.job import job_object
 from tightship.manifests.server import server_objects
 from tightship.manifests.service import model_service
 from tightship.manifests.sweep import sweep_objects
@@ -94,6 +94,7 @@ class Executor:
             actions.ApplyModelService: self._apply_service,
             actions.ApplyIntakeJob: self._apply_job,
             actions.ApplyConvertJob: self._apply_job,
+            actions.ApplyEvaluateJob: self._apply_job,
             actions.DeleteJob: self._delete_job,
             actions.ApplySweep: self._apply_sweep,
             actions.DeleteSweep: self._delete_sweep,
@@ -202,14 +203,9 @@ class Executor:
             self._remember(pool, action, [wanted])
         return outcome
 
-    async def _apply_job(
-        self, pool: PoolKey, action: actions.ApplyIntakeJob | actions.ApplyConvertJob
-    ) -> Outcome:
-        if isinstance(action, actions.ApplyIntakeJob):
-            wanted = intake_job(action, pool[0])
-        else:
-            wanted = convert_job(action, pool[0])
-        live = self._do.store.get(JOBS, pool[0], wanted["metadata"]["name"])
+    async def _apply_job(self, pool: PoolKey, action: actions.ApplyJob) -> Outcome:
+        wanted = job_object(action, pool[0])
+        live = self._do.store.get(JOBS, pool[0], action.name)
         if live:
             others = self._do.observer.shared_elsewhere(live, pool)
             references = live.value["metadata"].get("ownerReferences") or ()
@@ -341,6 +337,9 @@ _SUBJECTS: dict[type, str] = {
     actions.EnsureAgentSecret: "pool",
     actions.ApplyServers: "pool",
     actions.ApplyModelService: "model",
+    actions.ApplyIntakeJob: "name",
+    actions.ApplyConvertJob: "name",
+    actions.ApplyEvaluateJob: "name",
     actions.DeleteJob: "name",
     actions.ApplySweep: "pool",
     actions.DeleteSweep: "pool",
@@ -379,10 +378,6 @@ def _subject(action: Action) -> str:
     field = _SUBJECTS.get(type(action))
     if field:
         return str(getattr(action, field))
-    if isinstance(action, actions.ApplyIntakeJob):
-        return action.name
-    if isinstance(action, actions.ApplyConvertJob):
-        return names.convert_job_name(action.key)
     if isinstance(action, actions.RecordEvent):
         return action.regarding.name
     raise TypeError(f"an action without a subject: {type(action).__name__}")

@@ -1,25 +1,32 @@
 """Facts about Jobs, read from the Job, its pod and what its containers said at their end."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from tightship.api import names
-from tightship.api.artifact import IntakeResult, Summary
+from tightship.api.artifact import EvaluationResult, IntakeResult, Summary
 from tightship.api.failures import Failure
 from tightship.kube.store import Entry
 from tightship.plan.snapshot import JobFact, JobKind, JobState
 
-_MAIN = {JobKind.INTAKE: "inspect", JobKind.REFRESH: "inspect", JobKind.CONVERT: "publish"}
+_Result = IntakeResult | Summary | EvaluationResult
+_Object = Mapping[str, Any]
+
+_MAIN: Mapping[JobKind, tuple[str, Callable[[_Object], _Result]]] = {
+    JobKind.INTAKE: ("inspect", IntakeResult.from_json),
+    JobKind.REFRESH: ("inspect", IntakeResult.from_json),
+    JobKind.CONVERT: ("publish", Summary.from_json),
+    JobKind.EVALUATE: ("evaluate", EvaluationResult.from_json),
+}
+"""The main container of each kind, and how its result is read."""
 _SIDECARS = frozenset({"triton"})
 _KILLED = 137
 _SELF_INFLICTED = ("emptydir", "ephemeral local storage", "local ephemeral storage")
 """Of the kubelet's messages about a pod that used more disk than it may; a node that runs out of
 "ephemeral-storage" says so with another word."""
 _WAITING_IS_NORMAL = frozenset({"PodInitializing", "ContainerCreating"})
-
-_Object = Mapping[str, Any]
 
 
 def job_fact(job: Entry, pods: Sequence[Entry]) -> JobFact | None:
@@ -131,14 +138,13 @@ def _answers(pod: _Object) -> Iterator[tuple[str, _Object]]:
             yield str(container["name"]), answer
 
 
-def _result(kind: JobKind, answers: Sequence[tuple[str, _Object]]) -> IntakeResult | Summary | None:
+def _result(kind: JobKind, answers: Sequence[tuple[str, _Object]]) -> _Result | None:
     """The main container's result; None when there is none that can be read."""
+    main, read = _MAIN[kind]
     for name, answer in answers:
-        if name == _MAIN[kind] and isinstance(answer.get("result"), Mapping):
+        if name == main and isinstance(answer.get("result"), Mapping):
             try:
-                if kind is JobKind.CONVERT:
-                    return Summary.from_json(answer["result"])
-                return IntakeResult.from_json(answer["result"])
+                return read(answer["result"])
             except ValueError:
                 return None
     return None

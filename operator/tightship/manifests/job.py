@@ -1,7 +1,7 @@
-"""The two Jobs of a model: intake looks at hostile bytes, convert optimizes what it pinned."""
+"""The Jobs of a model: an intake of hostile bytes, a conversion of what it pinned, evaluations."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from tightship.api import job, names
@@ -27,16 +27,36 @@ from tightship.manifests.objects import (
 )
 from tightship.manifests.security import SHARED_MEMORY, TEMPORARY
 from tightship.plan import inputs as identity
-from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, Owner
+from tightship.plan.actions import (
+    ApplyConvertJob,
+    ApplyEvaluateJob,
+    ApplyIntakeJob,
+    ApplyJob,
+    Owner,
+)
 
 INTAKE = "intake"
 REFRESH = "refresh"
 CONVERT = "convert"
+EVALUATE = "evaluate"
 KEEP_FINISHED_SECONDS = 3600  # for somebody who reads its log; the operator needs no finished Job
 
 _TRANSFER = Resources(cpu=0.1, memory=512 * 2**20, cpu_limit=1.0)
 _LABEL_VALUE_MAX = 63
+_FETCH_EVALUATION = "fetch-evaluation"
+_SOURCES = ("source", "calibration", "evaluation", "trainer")
 _REPOSITORY_IN_WORK = job.MODEL_REPOSITORY.removeprefix(f"{job.WORK}/")
+
+
+def job_object(action: ApplyJob, namespace: str) -> Object:
+    """The Job of whichever kind."""
+    match action:
+        case ApplyIntakeJob():
+            return intake_job(action, namespace)
+        case ApplyConvertJob():
+            return convert_job(action, namespace)
+        case ApplyEvaluateJob():
+            return evaluate_job(action, namespace)
 
 
 def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
@@ -49,7 +69,7 @@ def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
         pool,
         init=[stages.fetch(with_store=False)],
         main=stages.inspect(),
-        volumes=stages.volumes(["fetch", "inspect"], publishes=False),
+        volumes=stages.volumes(["fetch", "inspect"], with_store=False, publishes=False),
     )
     component = REFRESH if action.again else INTAKE
     return _job(action.name, namespace, component, action.inputs, action.pool, action.owners, pod)
@@ -65,46 +85,61 @@ def convert_job(action: ApplyConvertJob, namespace: str) -> Object:
         pool,
         init=[stages.fetch(with_store=True), stages.triton(), stages.convert()],
         main=stages.publish(),
-        volumes=stages.volumes(["fetch", "triton", "convert", "publish"], publishes=True),
+        volumes=stages.volumes(
+            ["fetch", "triton", "convert", "publish"], with_store=True, publishes=True
+        ),
     )
     pod["shareProcessNamespace"] = True
-    name = names.convert_job_name(action.key)
-    return _job(name, namespace, CONVERT, action.key, action.pool, action.owners, pod)
+    return _job(action.name, namespace, CONVERT, action.key, action.pool, action.owners, pod)
+
+
+def evaluate_job(action: ApplyEvaluateJob, namespace: str) -> Object:
+    """The Job that measures a published variant on the data as they are now; it writes nothing."""
+    spec, pool = action.model_spec, action.pool_spec
+    stages = _Stages(spec, pool, _evaluate_request(action), sources=("evaluation",))
+    pod = _pod(
+        pool,
+        init=[stages.fetch(_FETCH_EVALUATION, with_store=True)],
+        main=stages.evaluate(),
+        volumes=stages.volumes([_FETCH_EVALUATION, EVALUATE], with_store=True, publishes=False),
+    )
+    return _job(action.name, namespace, EVALUATE, action.inputs, action.pool, action.owners, pod)
 
 
 class _Stages:
     """Containers of a Job and the volumes that they mount."""
 
     def __init__(
-        self, spec: OptimizedModelSpec, pool: ServingPoolSpec, request: job.JobRequest
+        self,
+        spec: OptimizedModelSpec,
+        pool: ServingPoolSpec,
+        request: job.JobRequest | job.EvaluateRequest,
+        sources: Collection[str] = _SOURCES,
     ) -> None:
         self._pool = pool
         self._request = request
         write = pool.store.write_secret or pool.store.secret
-        trainer = spec.optimization.trainer
-        secrets = {
-            "source": spec.model.secret,
-            "calibration": spec.calibration.secret if spec.calibration else None,
-            "evaluation": spec.evaluation.secret if spec.evaluation else None,
-            "trainer": trainer.secret if trainer else None,
-            "store": pool.store.secret,
-            "store-write": write,
+        named = {
+            "source": spec.model,
+            "calibration": spec.calibration,
+            "evaluation": spec.evaluation,
+            "trainer": spec.optimization.trainer,
         }
+        found = {use: each for use, each in named.items() if each and use in sources}
+        secrets = {use: each.secret for use, each in found.items()}
+        secrets |= {"store": pool.store.secret, "store-write": write}
         self._secrets = {use: secret for use, secret in secrets.items() if secret}
-        self._inputs = [
-            spec.model.storage_uri,
-            *(each.storage_uri for each in (spec.calibration, spec.evaluation, trainer) if each),
-        ]
+        self._inputs = [each.storage_uri for each in found.values()]
 
-    def fetch(self, *, with_store: bool) -> Object:
-        """Downloads with the credentials of all sources; `with_store` it first asks for KEY.
+    def fetch(self, name: str = "fetch", *, with_store: bool) -> Object:
+        """Downloads with the credentials of the sources; `with_store` also from the store.
 
         The store's Secret is there in any case: it names the store's host, which sources may be on
         without being listed.
         """
-        uses = ["source", "calibration", "evaluation", "trainer", "store"]
+        uses = [use for use in self._secrets if use != "store-write"]
         uris = [*self._inputs, *([self._pool.store.uri] if with_store else [])]
-        return self._stage("fetch", _TRANSFER, [*self._secret_mounts(uses), *_claim_mounts(uris)])
+        return self._stage(name, _TRANSFER, [*self._secret_mounts(uses), *_claim_mounts(uris)])
 
     def inspect(self) -> Object:
         """Looks at the files without any credential."""
@@ -113,6 +148,10 @@ class _Stages:
     def convert(self) -> Object:
         """All optimizing stages, without any credential."""
         return self._stage("convert", self._pool.converter.resources, [])
+
+    def evaluate(self) -> Object:
+        """Runs what was published, without any credential."""
+        return self._stage(EVALUATE, self._pool.converter.resources, [])
 
     def publish(self) -> Object:
         """Uploads. Another user than Triton's, so that no process of the pod can look into it."""
@@ -152,10 +191,10 @@ class _Stages:
             ],
         }
 
-    def volumes(self, stages: Iterable[str], *, publishes: bool) -> list[Object]:
+    def volumes(self, stages: Iterable[str], *, with_store: bool, publishes: bool) -> list[Object]:
         """Every volume that the stages mount."""
         uses = [use for use in self._secrets if publishes or use != "store-write"]
-        uris = [*self._inputs, *([self._pool.store.uri] if publishes else [])]
+        uris = [*self._inputs, *([self._pool.store.uri] if with_store else [])]
         memory = self._pool.server.resources.memory
         shared = security.shared_memory("shared-memory", memory) if publishes else None
         return [
@@ -244,6 +283,26 @@ def _request(
         trusted_code=pool.trusted_code,
         search=_search(spec.optimization.search),
         trainer=_trainer(spec.optimization.trainer, pool, trainer),
+    )
+
+
+def _evaluate_request(action: ApplyEvaluateJob) -> job.EvaluateRequest:
+    spec, pool = action.model_spec, action.pool_spec
+    data, gate = spec.evaluation, spec.optimization.gate
+    if data is None:
+        raise ValueError("a model without evaluation data is not evaluated")
+    return job.EvaluateRequest(
+        key=action.key,
+        digest=action.digest,
+        data=job.DataRequest(uri=data.storage_uri, max_samples=data.max_samples),
+        metric=data.metric.value,
+        max_drop=gate.max_drop,
+        confidence=gate.confidence,
+        store_uri=pool.store.uri,
+        allowed_hosts=pool.converter.allowed_hosts,
+        scratch_bytes=pool.converter.scratch_bytes,
+        worst_value=gate.worst_value,
+        positive_class=data.positive_class,
     )
 
 

@@ -4,6 +4,7 @@ from tightship.api import names
 from tightship.api.uris import claim
 from tightship.manifests.objects import Object, labels, metadata
 from tightship.plan.actions import Owner
+from tightship.plan.snapshot import JobKind
 
 OPERATOR_LABELS = {"app.kubernetes.io/name": "tightship", names.COMPONENT_LABEL: "operator"}
 """Labels of the operator's pod, as the chart sets them; its namespace is the platform team's."""
@@ -30,9 +31,10 @@ def network_policies(pool: str, owner: Owner, store_uri: str, namespace: str) ->
             "server",
             {"ingress": _server_ingress(), "egress": [_name_lookup(), *downloads]},
         ),
-        _policy(pool, owner, namespace, "intake", {"egress": [_name_lookup(), _transfer()]}),
-        _policy(pool, owner, namespace, "refresh", {"egress": [_name_lookup(), _transfer()]}),
-        _policy(pool, owner, namespace, "convert", {"egress": [_name_lookup(), _transfer()]}),
+        *(
+            _policy(pool, owner, namespace, kind.value, {"egress": [_name_lookup(), _transfer()]})
+            for kind in JobKind
+        ),
         _policy(pool, owner, namespace, "sweep", {"egress": [_name_lookup(), *downloads]}),
     ]
 

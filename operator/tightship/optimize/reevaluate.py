@@ -89,14 +89,26 @@ def evaluate(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
             f"The evaluation ended without a result: {crash}. Give the pool's converter more "
             "memory, or fewer samples.",
         ) from crash
+    recorded = report["baseline"]["metric"]
     return EvaluationResult(
         key=request.key,
+        metric=request.metric,
         evaluation_digest=(folders.work / _FETCHED).read_text(),
         evaluated=int(time.time()),
-        recorded=report["baseline"]["metric"],
-        failed=failed(request, report["baseline"]["metric"], found),
+        recorded=recorded,
+        allowed=allowed(request, recorded),
+        failed=failed(request, recorded, found),
         **found,
     ).to_json()
+
+
+def allowed(request: EvaluateRequest, recorded: float | None) -> float | None:
+    """The worst value inside the gate: the stricter of its demands; None where it has none."""
+    larger = registry.traits(request.metric).larger_is_better
+    drop = request.max_drop if larger else -request.max_drop
+    bounds = [recorded - drop] if recorded is not None else []
+    bounds += [request.worst_value] if request.worst_value is not None else []
+    return (max if larger else min)(bounds, default=None)
 
 
 def failed(

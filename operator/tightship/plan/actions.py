@@ -92,6 +92,36 @@ class ApplyConvertJob:
     reason: str
     trainer_digest: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Name of the Job."""
+        return names.convert_job_name(self.key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplyEvaluateJob:
+    """An evaluation of a published artifact on the evaluation data as they are now.
+
+    `inputs` names it; `key` and `digest` name the artifact.
+    """
+
+    inputs: str
+    owners: tuple[Owner, ...]
+    pool: str
+    pool_spec: ServingPoolSpec
+    model_spec: OptimizedModelSpec
+    key: str
+    digest: str
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """Name of the Job."""
+        return names.evaluate_job_name(self.inputs)
+
+
+ApplyJob = ApplyIntakeJob | ApplyConvertJob | ApplyEvaluateJob
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteJob:
@@ -185,8 +215,7 @@ Action = (
     EnsureAgentSecret
     | ApplyServers
     | ApplyModelService
-    | ApplyIntakeJob
-    | ApplyConvertJob
+    | ApplyJob
     | DeleteJob
     | ApplySweep
     | DeleteSweep

@@ -14,9 +14,10 @@ from tightship.api.conditions import Condition, ConditionStatus, Reason
 from tightship.api.failures import DIGEST_MISMATCH
 from tightship.plan import figures, refresh, remembered
 from tightship.plan import work as units
-from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, DeleteJob
+from tightship.plan.actions import ApplyJob, DeleteJob
 from tightship.plan.inputs import PoolIdentity
 from tightship.plan.memo import POOL
+from tightship.plan.recurring import KINDS, Recurring
 from tightship.plan.snapshot import JobKind, JobState
 from tightship.plan.work import Work, spec_of
 
@@ -37,14 +38,15 @@ class Outcome:
     artifact: Mapping[str, Any] | None = None
     optimization: Mapping[str, Any] | None = None
     refresh: Mapping[str, Any] | None = None
+    evaluation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversions:
-    """Outcomes by model name, actions in order, when a retry or a look is due (None: never)."""
+    """Outcomes by model name, actions in order, when the next Job is due (None: never)."""
 
     outcomes: Mapping[str, Outcome]
-    actions: tuple[ApplyIntakeJob | ApplyConvertJob | DeleteJob, ...]
+    actions: tuple[ApplyJob | DeleteJob, ...]
     wake: float | None
 
 
@@ -94,11 +96,11 @@ class _Planner:
         self._now = now
         self._work: dict[tuple[JobKind, str], Work] = {}
         self._outcomes: dict[str, Outcome] = {}
-        self._actions: list[ApplyIntakeJob | ApplyConvertJob | DeleteJob] = []
+        self._actions: list[ApplyJob | DeleteJob] = []
         self._wake: float | None = None
         self._needed: set[tuple[JobKind, str]] = set()
         self._stale: dict[str, DeleteJob] = {}
-        self._looks: dict[str, refresh.Look] = {}
+        self._recurring = Recurring(self._jobs, pool.converter.retries, now, memo)
         self._spare = 0  # slots of intakes that no intake waits for
         self._intakes, self._artifacts = remembered.known(self._models, memo)
 
@@ -110,18 +112,18 @@ class _Planner:
                 self._step(model)
         held |= {m.uid for m in self._models if m.paused}
         self._actions += self._stale.values()
-        self._actions += delete_unneeded(self._jobs.values(), self._needed, held)
+        needed = self._needed | self._recurring.needed
+        self._actions += delete_unneeded(self._jobs.values(), needed, held)
         for kind in (JobKind.INTAKE, JobKind.CONVERT):
             self._schedule(kind, [w for w in self._work.values() if w.kind is kind])
-        self._look_again()
+        self._recur()
         return Conversions(outcomes=self._outcomes, actions=tuple(self._actions), wake=self._wake)
 
     def _step(self, model: ModelFact) -> None:
         spec = spec_of(model)
         name = self._memo.of(model.name, PoolIdentity.inputs_hash, self._identity, spec)
         self._needed.add((JobKind.INTAKE, name))
-        if refresh.is_watched(spec):
-            self._look(name, model)
+        self._recurring.look(name, model)
         intake = self._intake(name, model)
         if intake is None:
             self._join(JobKind.INTAKE, name, model, None)
@@ -138,6 +140,7 @@ class _Planner:
         self._outcomes[model.name] = self._memo.of(
             model.name, _finished, name, key, intake, model.retry, found
         )
+        self._recurring.evaluate(name, model, found)
 
     def _renew(self, name: str, model: ModelFact) -> None:
         """Back to an intake, once the Job that knows the former bytes is gone."""
@@ -155,7 +158,7 @@ class _Planner:
         Unless another look has found other bytes since.
         """
         own = self._memo.of(model.name, remembered.intake_of, model)
-        look = self._looks.get(model.name)
+        look = self._recurring.looks.get(model.name)
         known = own[1] if own and own[0] == name else None
         if look and look.found and not (known and refresh.same_bytes(known, look.found)):
             return look.found
@@ -168,49 +171,29 @@ class _Planner:
             return job.result
         return None
 
-    def _look(self, name: str, model: ModelFact) -> None:
-        """What is known of the last look; a Job that has told everybody is not needed."""
-        intake, again = (self._jobs.get((kind, name)) for kind in (JobKind.INTAKE, JobKind.REFRESH))
-        look = self._memo.of(model.name, refresh.last_look, model, name, intake, again)
-        self._looks[model.name] = look
-        if again and (look.news or again.state is not JobState.SUCCEEDED):
-            self._needed.add((JobKind.REFRESH, name))
-
-    def _look_again(self) -> None:
-        """Looks that are due, once for equal inputs."""
-        works: dict[str, Work] = {}
+    def _recur(self) -> None:
+        """What of the recurring Jobs is told of each model, and those that begin."""
+        due = self._recurring.due(self._models, self._outcomes)
         for model in self._models:
-            look = self._looks.get(model.name)
-            if look is None:
-                continue
-            outcome = self._outcomes[model.name]
-            self._outcomes[model.name] = self._memo.of(model.name, _looked, outcome, look)
-            settled = outcome.condition.status is not ConditionStatus.UNKNOWN
-            if settled and not look.news and self._is_due(look, model):
-                work = Work(kind=JobKind.REFRESH, name=look.inputs, intake=None)
-                work = works.setdefault(look.inputs, work)
-                work.job = self._jobs.get((JobKind.REFRESH, look.inputs))
-                work.users.append(model)
-        for work in sorted(works.values(), key=lambda w: w.order):
-            self._begin_look(work)
+            if not model.paused:
+                outcome = self._outcomes[model.name]
+                self._outcomes[model.name] = self._recurring.told(model, outcome)
+        for work in due:
+            self._begin(work)
+        times = [time for time in (self._wake, self._recurring.wake) if time is not None]
+        self._wake = min(times, default=None)
 
-    def _is_due(self, look: refresh.Look, model: ModelFact) -> bool:
-        interval = spec_of(model).model.refresh_interval
-        due = refresh.due(look, interval, self._pool.converter.retries)
-        if self._now < due:
-            self._wake = min(due, self._wake or due)
-        return self._now >= due
-
-    def _begin_look(self, work: Work) -> None:
+    def _begin(self, work: Work) -> None:
         """Intakes come first and share their slots; a former Job of that name has to be gone."""
+        what = "is to be evaluated" if work.kind is JobKind.EVALUATE else "may have new bytes"
         if units.active(work):
             self._apply(work, "another model needs it too", only_new_owners=True)
         elif work.job:
-            reason = "the source is looked at again, by a Job of this name"
+            reason = f"{work.label} {what} again, by a Job of this name"
             self._actions.append(DeleteJob(name=work.job.name, uid=work.job.uid, reason=reason))
         elif self._spare > 0:
             self._spare -= 1
-            self._apply(work, f"{work.label}: its source may have changed since the last look")
+            self._apply(work, f"{work.label} {what} again")
 
     def _artifact(self, model: ModelFact, key: str) -> remembered.Parts | None:
         own = model.status.get("artifact")
@@ -284,9 +267,9 @@ class _Planner:
         converter = self._pool.converter
         limit, free = converter.max_concurrent, converter.max_concurrent - len(active)
         if kind is JobKind.INTAKE:
-            looks = [j for j in self._jobs.values() if j.kind is JobKind.REFRESH and not j.ended]
+            others = [j for j in self._jobs.values() if j.kind in KINDS and not j.ended]
             limit = converter.max_concurrent_intakes
-            free = limit - len(active) - len(looks)
+            free = limit - len(active) - len(others)
             self._spare = free - len(waiting)
         waiting.sort(key=lambda w: w.order)
         free = max(0, free)
@@ -333,10 +316,6 @@ def _finished(
     )
 
 
-def _looked(outcome: Outcome, look: refresh.Look) -> Outcome:
-    return replace(outcome, refresh=look.to_json())
-
-
 def _frozen(model: ModelFact) -> Outcome:
     """A paused model keeps what its status says."""
     artifact, optimization = model.status.get("artifact"), model.status.get("optimization")
@@ -345,7 +324,10 @@ def _frozen(model: ModelFact) -> Outcome:
     if artifact:
         limitations = (model.status.get("conversion") or {}).get("limitations", ())
         told = units.converted(artifact, optimization or {}, limitations)
-    return replace(_kept(model, told), refresh=model.status.get("refresh"))
+    status = model.status
+    return replace(
+        _kept(model, told), refresh=status.get("refresh"), evaluation=status.get("evaluation")
+    )
 
 
 def _kept(model: ModelFact, condition: Condition) -> Outcome:

@@ -16,7 +16,7 @@ from tightship.api.conditions import timestamp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tightship.api.artifact import Summary
+    from tightship.api.artifact import EvaluationResult, Summary
 
 REPORT = "report.json"
 
@@ -90,6 +90,22 @@ def optimization_json(summary: Summary, store_uri: str) -> dict[str, Any]:
         "candidates": summary.candidates,
         "reason": summary.reason[:1024],
         "reportUri": f"{store_uri.rstrip('/')}/sha256/{summary.key}/{summary.digest}/{REPORT}",
+    }
+
+
+def evaluation_json(found: EvaluationResult) -> dict[str, Any]:
+    """`result` of `status.evaluation`."""
+    bound = {} if found.allowed is None else {"allowed": ratio(found.allowed, 4)}
+    return {
+        "evaluationTime": timestamp(found.evaluated),
+        "dataDigest": found.evaluation_digest,
+        "samples": found.samples,
+        "metric": found.metric,
+        "value": ratio(found.value, 4),
+        "best": ratio(found.best, 4),
+        **bound,
+        "passed": not found.failed,
+        **({"missed": list(found.failed)} if found.failed else {}),
     }
 
 

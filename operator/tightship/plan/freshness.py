@@ -5,7 +5,7 @@ It is about knowledge alone: no model is taken out of service for it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tightship.api.conditions import (
     Condition,
@@ -21,25 +21,33 @@ from tightship.plan.refresh import is_watched
 from tightship.plan.snapshot import InvalidSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tightship.plan.conversion import Outcome
     from tightship.plan.snapshot import ModelFact
 
+_FIGURES = frozenset(
+    {"evaluationTime", "dataDigest", "samples", "metric", "value", "best", "passed"}
+)
+
 
 def freshness(model: ModelFact, outcome: Outcome, retries: int, now: float) -> Condition | None:
-    """What is known; None where neither a refreshInterval nor monitoring asks.
+    """What is known; None where neither refreshInterval, maxAge nor a schedule asks.
 
     `retries` are those of the pool: after so many looks that failed in a row somebody has to act.
     """
     if isinstance(model.spec, InvalidSpec):
         return known_condition(model.status, ConditionType.FRESH)
-    age = model.spec.monitoring.max_age
-    if age is None and not is_watched(model.spec):
+    age, schedule = model.spec.monitoring.max_age, model.spec.monitoring.schedule
+    if age is None and schedule is None and not is_watched(model.spec):
         return None
     if not outcome.artifact:
         return _unknown(Reason.AWAITING_CONVERSION, "Nothing has been converted yet.")
     return (
-        _old(outcome, age, now)
-        or _unseen(outcome, retries)
+        _missed(outcome)
+        or _old(outcome, age, now)
+        or _failing(outcome.refresh, "look at the source and its data", retries)
+        or _failing(outcome.evaluation, "evaluation on the data as they are now", retries)
         or _outdated(outcome)
         or _undated(outcome, age)
         or _fresh(outcome, age)
@@ -55,8 +63,33 @@ def ages_at(model: ModelFact, outcome: Outcome) -> float | None:
 
 
 def evaluated(outcome: Outcome) -> float | None:
-    """When the metric of what is served was last measured."""
-    return seconds_of((outcome.optimization or {}).get("evaluationTime"))
+    """When the metric of what is served was last measured: in the conversion, or since."""
+    parts = (outcome.optimization, _result(outcome))
+    times = [seconds_of((part or {}).get("evaluationTime")) for part in parts]
+    return max((time for time in times if time is not None), default=None)
+
+
+def _result(outcome: Outcome) -> Mapping[str, Any]:
+    """Of the last scheduled evaluation; empty where there was none."""
+    found: Mapping[str, Any] = (outcome.evaluation or {}).get("result") or {}
+    return found if found.keys() >= _FIGURES else {}
+
+
+def _missed(outcome: Outcome) -> Condition | None:
+    """The present data show that what is served is outside its gate."""
+    found = _result(outcome)
+    if not found or found["passed"]:
+        return None
+    fields = " and ".join(found.get("missed", ()))
+    message = (
+        f"{found['metric']} of what is served is {found['value']} on the evaluation data of "
+        f"{found['evaluationTime']} ({found['samples']} samples, sha256 "
+        f"{found['dataDigest'][:12]}), in truth no better than {found['best']}, and accuracyGate "
+        f"({fields}) lets nothing worse than {found.get('allowed')} pass. It stays as it is. If "
+        "the data are right, train the model on data like them and give it as the source; else "
+        "correct them."
+    )
+    return _false(Reason.GATE_FAILED, message)
 
 
 def _old(outcome: Outcome, age: float | None, now: float) -> Condition | None:
@@ -65,22 +98,23 @@ def _old(outcome: Outcome, age: float | None, now: float) -> Condition | None:
         return None
     message = (
         f"What is served was last evaluated at {timestamp(time)}, more than {age / 3600:g} h ago. "
-        "Give newer evaluation data, which converts the model anew, or raise monitoring.maxAge."
+        "Give newer evaluation data, which converts the model anew, have it evaluated by "
+        "monitoring.evaluation, or raise monitoring.maxAge."
     )
     return _false(Reason.TOO_OLD, message)
 
 
-def _unseen(outcome: Outcome, retries: int) -> Condition | None:
-    """The last look at the source failed, so nobody knows what is there now."""
-    look = outcome.refresh or {}
-    if not look.get("failure"):
+def _failing(told: Mapping[str, Any] | None, what: str, retries: int) -> Condition | None:
+    """The last look or evaluation failed, so nobody knows how things are now."""
+    last = told or {}
+    if not last.get("failure"):
         return None
-    failure = Failure.from_json(look["failure"])
+    failure = Failure.from_json(last["failure"])
     message = (
-        f"The last look at the source and its data failed: {failure.message} What is served stays "
-        "as it is, and the next look comes by itself."
+        f"The last {what} failed: {failure.message} What is served stays as it is, and the next "
+        "one comes by itself."
     )
-    again = failure.retryable and int(look.get("attempts", 0)) <= retries
+    again = failure.retryable and int(last.get("attempts", 0)) <= retries
     return (_unknown if again else _false)(failure.reason, message)
 
 
@@ -105,8 +139,11 @@ def _undated(outcome: Outcome, age: float | None) -> Condition | None:
 
 def _fresh(outcome: Outcome, age: float | None) -> Condition:
     """Without the time of the last look, which would be another message each time."""
-    time = evaluated(outcome)
+    time, found = evaluated(outcome), _result(outcome)
     told = [] if age is None or time is None else [f"It was evaluated at {timestamp(time)}."]
+    if found:
+        when, value = found["evaluationTime"], f"{found['metric']} was {found['value']}"
+        told = [f"At {when} its {value} on {found['samples']} samples: the gate lets it pass."]
     if outcome.refresh:
         told.insert(0, "Source and data are those that it was converted from.")
     message = " ".join(told) or "Nothing newer is known."

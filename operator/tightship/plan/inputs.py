@@ -144,6 +144,11 @@ def _trainer_inputs(trainer: Trainer | None) -> dict[str, Any]:
     return {"trainer": {key: getattr(trainer, key) for key in keys}}
 
 
+def evaluation_hash(inputs: str, artifact: str) -> str:
+    """What an evaluation of an artifact, by its digest, reads; names its Job."""
+    return digest([inputs, artifact])
+
+
 def conversion_spec(spec: OptimizedModelSpec, pool: ServingPoolSpec) -> dict[str, Any]:
     """What a conversion is asked for, apart from bytes, images and nodes.
 

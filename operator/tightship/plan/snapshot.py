@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tightship.api.agent import ServerState
-    from tightship.api.artifact import IntakeResult, Summary
+    from tightship.api.artifact import EvaluationResult, IntakeResult, Summary
     from tightship.api.failures import Failure
     from tightship.api.progress import Position
     from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
@@ -61,6 +61,7 @@ class JobKind(StrEnum):
     INTAKE = "intake"
     REFRESH = "refresh"  # an intake of what a status knows already, which may have changed
     CONVERT = "convert"
+    EVALUATE = "evaluate"  # of what a conversion published, on the data as they are by then
 
 
 class JobState(StrEnum):
@@ -74,7 +75,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFact:
-    """One Job of ours. `inputs` is the full hash from its label: inputs hash or KEY."""
+    """One Job of ours. `inputs` is the full hash from its label: of inputs, or KEY."""
 
     name: str
     uid: str
@@ -86,9 +87,9 @@ class JobFact:
     started: float | None = None
     finished: float | None = None
     waiting: str | None = None  # why its pod does not start, in the scheduler's or kubelet's words
-    step: str | None = None  # the container that runs: fetch, inspect, convert or publish
+    step: str | None = None  # the container that runs, such as fetch or convert
     position: Position | None = None  # within the step convert, as lately read from its log
-    result: IntakeResult | Summary | None = None
+    result: IntakeResult | Summary | EvaluationResult | None = None
     failure: Failure | None = None
 
     @property

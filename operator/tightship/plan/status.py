@@ -45,6 +45,7 @@ def model_status(subject: Subject, pool: ServingPoolSpec, now: float) -> dict[st
         "modelStatus": _model_status(subject, copies, state),
         "conversion": subject.outcome.conversion,
         "refresh": subject.outcome.refresh,
+        "evaluation": subject.outcome.evaluation,
         "artifact": subject.outcome.artifact,
         "previous": _previous(subject, state),
         "optimization": subject.outcome.optimization,

@@ -125,6 +125,7 @@ def kept_outcome(model: ModelFact, condition: Condition) -> Outcome:
         artifact=model.status.get("artifact"),
         optimization=model.status.get("optimization"),
         refresh=model.status.get("refresh"),
+        evaluation=model.status.get("evaluation"),
     )
 
 

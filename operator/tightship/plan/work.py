@@ -16,7 +16,13 @@ from tightship.api.conditions import (
 )
 from tightship.api.failures import Failure
 from tightship.api.v1alpha1 import OptimizedModelSpec
-from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, Owner
+from tightship.plan.actions import (
+    ApplyConvertJob,
+    ApplyEvaluateJob,
+    ApplyIntakeJob,
+    ApplyJob,
+    Owner,
+)
 from tightship.plan.snapshot import JobKind, JobState
 
 if TYPE_CHECKING:
@@ -24,12 +30,14 @@ if TYPE_CHECKING:
 
     from tightship.api.artifact import IntakeResult
     from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.figures import Artifact
     from tightship.plan.snapshot import JobFact, ModelFact
 
 _JOB_NAMES = {
     JobKind.INTAKE: names.intake_job_name,
     JobKind.REFRESH: names.refresh_job_name,
     JobKind.CONVERT: names.convert_job_name,
+    JobKind.EVALUATE: names.evaluate_job_name,
 }
 BACKOFF_FIRST = 10.0  # seconds before the second attempt; doubles
 BACKOFF_MAX = 600.0
@@ -38,11 +46,12 @@ NAMED_AHEAD = 10  # positions that a waiting model is told; further ones would r
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Work:
-    """An intake or a conversion, and the models that need it."""
+    """An intake, a conversion or an evaluation, and the models that need it."""
 
     kind: JobKind
-    name: str  # inputs hash or KEY
+    name: str  # a hash of inputs, or KEY
     intake: IntakeResult | None
+    artifact: Artifact | None = None  # that is evaluated
     users: list[ModelFact] = field(default_factory=list)
     job: JobFact | None = None
     attempts: int = 0
@@ -78,12 +87,21 @@ def spec_of(model: ModelFact) -> OptimizedModelSpec:
     raise TypeError(f"model {model.name} has no valid spec")
 
 
-def job(
-    work: Work, pool_name: str, pool: ServingPoolSpec, reason: str
-) -> ApplyIntakeJob | ApplyConvertJob:
+def job(work: Work, pool_name: str, pool: ServingPoolSpec, reason: str) -> ApplyJob:
     """Its Job, owned by all users."""
     owners = tuple(Owner(kind=names.OPTIMIZED_MODEL, name=m.name, uid=m.uid) for m in work.users)
     spec = spec_of(work.users[0])
+    if work.artifact is not None:
+        return ApplyEvaluateJob(
+            inputs=work.name,
+            owners=owners,
+            pool=pool_name,
+            pool_spec=pool,
+            model_spec=spec,
+            key=work.artifact.key,
+            digest=work.artifact.digest,
+            reason=reason,
+        )
     if work.intake is None:
         return ApplyIntakeJob(
             inputs=work.name,

@@ -150,6 +150,40 @@ def test_addresses_of_sources(admission: Admission, uri: str) -> None:
     _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
 
 
+SCHEDULES = [
+    *(
+        "* * * * *",
+        "0 3 * * 1",
+        "0 0 1,15 * *",
+        "*/20 9-17 * 1-6 0,7",
+        "59 23 31 12 7",
+        "05 * * * *",
+    ),
+    *("0 3 * *", "0  3 * * 1", " 0 3 * * 1", "0 3 * * 1 *", "0 3 * * MON", "@daily", "", "?"),
+    *(
+        "60 * * * *",
+        "* 24 * * *",
+        "* * 0 * *",
+        "* * 32 * *",
+        "* * * 13 *",
+        "* * * 0 *",
+        "* * * * 8",
+    ),
+    *("9-5 * * * *", "5-5 * * * *", "*/0 * * * *", "*/100 * * * *", "1,,2 * * * *", "1- * * * *"),
+    *("001 * * * *", "5/20 * * * *", "0-30/10 * * * *", "0 0 30 2 *", "0 0 31,30-31 2,02 *"),
+    *("0 0 31 2,4,06,9,11 *", "0 0 31 2-4 *", "0 0 31 */12 *", "0 0 31 11,12 *", "0 0 31,1 2 *"),
+    *("0 0 29 2 *", "0 0 30 2 1", "0 0 30 4,2 *", "0 0 */31 2 *", "0 0 31 4 *,1", "0 0 29-31 2 *"),
+    *("* * * * 0" + ",0" * 45, "* * * * 0" + ",0" * 46),
+]
+
+
+@pytest.mark.parametrize("text", SCHEDULES)
+def test_schedules(admission: Admission, text: str) -> None:
+    place = ("monitoring", "evaluation", "schedule")
+    spec = documents.changed(documents.FULL_MODEL, place, text)
+    _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
+
+
 STORES = [
     *(
         "gs://bkt",

@@ -10,7 +10,7 @@ from tests.support import actions
 from tests.support.apiserver import ApiServer
 
 from tightship.kube.compare import contains
-from tightship.manifests.job import convert_job, intake_job
+from tightship.manifests.job import convert_job, evaluate_job, intake_job
 from tightship.manifests.server import server_objects
 from tightship.manifests.service import model_service
 from tightship.manifests.sweep import sweep_objects
@@ -24,6 +24,7 @@ RENDERED: dict[str, Callable[[str], list[_Object]]] = {
     "intake-full": lambda space: [intake_job(actions.intake(full=True), space)],
     "convert-minimal": lambda space: [convert_job(actions.convert(full=False), space)],
     "convert-full": lambda space: [convert_job(actions.convert(full=True), space)],
+    "evaluate-full": lambda space: [evaluate_job(actions.evaluate(full=True), space)],
     "service": lambda space: [model_service(actions.service(), space)],
     "sweep-minimal": lambda space: sweep_objects(actions.sweep(full=False), space),
     "sweep-full": lambda space: sweep_objects(actions.sweep(full=True), space),

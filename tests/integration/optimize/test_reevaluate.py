@@ -95,6 +95,8 @@ def test_what_the_data_say_now(
         assert found.value == pytest.approx(1 - wrong)
         assert found.worst < found.value <= found.best
         assert (found.samples, found.recorded, found.key) == (SAMPLES, 1.0, KEY)
+        assert found.metric == "accuracy"
+        assert found.allowed == pytest.approx(0.99)
         assert found.evaluation_digest == fetched["result"]["evaluation_digest"]
         digests.add(found.evaluation_digest)
     assert len(digests) == len(cases)

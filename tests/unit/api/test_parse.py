@@ -11,17 +11,19 @@ from tests.support import corpus, documents
 from tests.support.cache import REPOSITORY
 from tests.support.corpus import BadManifest
 
-from tightship.api import names
+from tightship.api import names, schedule
 from tightship.api.parse import SpecError, parse_model, parse_pool
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     Accelerator,
     AccuracyGate,
     Dataset,
+    Drift,
     EvaluationSet,
     LatencyObjective,
     Metric,
     ModelFormat,
+    Monitoring,
     OptimizedModelSpec,
     Resources,
     Search,
@@ -104,6 +106,11 @@ def test_a_full_model() -> None:
     )
     assert parsed.serving.dynamic_batching.max_queue_delay == 0.0025
     assert parsed.serving.response_cache
+    assert parsed.monitoring == Monitoring(
+        max_age=720 * 3600.0,
+        schedule=schedule.parse("0 3 * * 1"),
+        drift=Drift(max_psi=0.25, sample_rate=0.05, samples=1000),
+    )
 
 
 def test_an_empty_search_has_the_defaults_of_the_values() -> None:

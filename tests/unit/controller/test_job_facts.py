@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tightship.api.artifact import IntakeResult
+from tightship.api.artifact import EvaluationResult, IntakeResult
 from tightship.api.failures import Failure
 from tightship.controller.job_facts import job_fact, seconds, waiting
 from tightship.kube.resources import JOBS, PODS
@@ -159,6 +159,25 @@ def test_the_main_containers_result_is_read() -> None:
     assert found.state is JobState.SUCCEEDED
     assert found.result == IntakeResult(source_digest="ab", source_bytes=7)
     assert found.finished == seconds(T2)
+
+
+def test_an_evaluations_result_is_read() -> None:
+    result = EvaluationResult(
+        key="ab",
+        metric="f1",
+        evaluation_digest="cd",
+        evaluated=7,
+        value=0.5,
+        best=0.6,
+        worst=0.4,
+        samples=9,
+        allowed=0.7,
+        failed=("worstValue",),
+    )
+    answer = {"result": json.loads(json.dumps(result.to_json()))}
+    fetched = ended("fetch-evaluation", 0, {"result": {"evaluation_digest": "cd"}})
+    found = fact(job("evaluate", COMPLETE), pod(ended("evaluate", 0, answer), init=(fetched,)))
+    assert (found.kind, found.result) == (JobKind.EVALUATE, result)
 
 
 UNREADABLE = {

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.support import actions
 
-from tightship.manifests.job import convert_job, intake_job
+from tightship.manifests.job import convert_job, evaluate_job, intake_job
 from tightship.manifests.server import server_objects
 from tightship.manifests.service import model_service
 from tightship.manifests.sweep import sweep_objects
@@ -32,6 +32,8 @@ CASES: dict[str, Callable[[], _Objects]] = {
     ],
     "convert-minimal": lambda: [convert_job(actions.convert(full=False), actions.NAMESPACE)],
     "convert-full": lambda: [convert_job(actions.convert(full=True), actions.NAMESPACE)],
+    "evaluate-minimal": lambda: [evaluate_job(actions.evaluate(full=False), actions.NAMESPACE)],
+    "evaluate-full": lambda: [evaluate_job(actions.evaluate(full=True), actions.NAMESPACE)],
     "service": lambda: [model_service(actions.service(), actions.NAMESPACE)],
     "sweep-minimal": lambda: sweep_objects(actions.sweep(full=False), actions.NAMESPACE),
     "sweep-full": lambda: sweep_objects(actions.sweep(full=True), actions.NAMESPACE),

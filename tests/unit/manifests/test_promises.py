@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -12,12 +13,18 @@ from tightship.api.fields import SpecError
 from tightship.api.parse import parse_model, parse_pool
 from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
 from tightship.manifests import security
-from tightship.manifests.job import convert_job, intake_job
+from tightship.manifests.job import convert_job, evaluate_job, intake_job
 from tightship.manifests.server import server_objects
 from tightship.manifests.sweep import sweep_objects
-from tightship.plan.actions import ApplyConvertJob, ApplyIntakeJob, ApplyServers, ApplySweep
+from tightship.plan.actions import (
+    ApplyConvertJob,
+    ApplyIntakeJob,
+    ApplyServers,
+    ApplySweep,
+)
 
 _Object = dict[str, Any]
+_CONVERTING = ("fetch", "inspect", "convert", "publish")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -49,6 +56,9 @@ def _pods(model: OptimizedModelSpec, pool: ServingPoolSpec) -> dict[str, _Object
         "convert": convert_job(convert, "search"),
         "server": server_objects(servers, "search")[-1],
     }
+    if model.evaluation is not None:
+        evaluate = replace(actions.evaluate(full=True), model_spec=model, pool_spec=pool)
+        rendered["evaluate"] = evaluate_job(evaluate, "search")
     if pool.store.retention is not None:
         sweep = ApplySweep(pool="shared", owner=actions.POOL, spec=pool, keys=(), reason="")
         rendered["sweep"] = sweep_objects(sweep, "search")[-1]["spec"]["jobTemplate"]
@@ -73,7 +83,7 @@ def _secret_mounts(pod: _Object) -> dict[str, set[str]]:
 
 def _requests(container: _Object) -> Iterator[job.JobRequest]:
     for variable in container.get("env", ()):
-        if variable["name"] == job.REQUEST_VARIABLE and container["name"] != "sweep":
+        if variable["name"] == job.REQUEST_VARIABLE and container["name"] in _CONVERTING:
             yield job.JobRequest.from_json(variable["value"])
 
 
@@ -86,6 +96,10 @@ def test_each_container_has_the_credentials_that_it_needs_and_no_other() -> None
         "triton": set(),
         "convert": set(),
         "publish": {"store-write"},
+    }
+    assert _secret_mounts(pods["evaluate"]) == {
+        "fetch-evaluation": {"evaluation", "store"},
+        "evaluate": set(),
     }
     assert _secret_mounts(pods["sweep"]) == {"sweep": {"store-write"}}
     assert _secret_mounts(pods["server"]) == {"agent": {"store", "agent"}, "triton": set()}
@@ -149,6 +163,18 @@ def test_the_converter_measures_what_is_served() -> None:
     assert beside["image"] == served["image"]
     for name in ("nodeSelector", "tolerations"):
         assert pods["convert"][name] == pods["server"][name]
+
+
+def test_an_evaluation_asks_for_the_gate_that_let_the_variant_pass() -> None:
+    (container,) = _pods(*actions.FULL)["evaluate"]["containers"]
+    (text,) = (v["value"] for v in container["env"] if v["name"] == job.REQUEST_VARIABLE)
+    request, model = job.EvaluateRequest.from_json(text), actions.FULL[0]
+    gate = model.optimization.gate
+    assert (request.max_drop, request.worst_value) == (gate.max_drop, gate.worst_value)
+    assert (request.confidence, request.metric) == (gate.confidence, "f1")
+    assert model.evaluation is not None
+    assert request.data.uri == model.evaluation.storage_uri
+    assert request.data.digest is None, "as they are by then"
 
 
 def test_an_unready_agent_may_take_longer_than_its_restart() -> None:

@@ -20,12 +20,14 @@ URIS = ("s3://m/1", "s3://m/2", "s3://m/3")
 SIZES = {"s3://m/1": 100, "s3://m/2": 250, "s3://m/3": 450}
 
 REFRESH = (0.0, 60.0, 90.0)
+CRON = (None, "* * * * *", "*/2 * * * *")
 edits = st.tuples(
     st.just("model"),
     st.sampled_from(NAMES),
     st.sampled_from(URIS),
     st.integers(1, 3),
     st.sampled_from(REFRESH),
+    st.sampled_from(CRON),
 )
 deletions = st.tuples(st.just("delete"), st.sampled_from(NAMES))
 faults = st.tuples(
@@ -41,10 +43,10 @@ stories = st.lists(
 
 def change(world: World, step: tuple[Any, ...]) -> None:
     match step:
-        case ("model", name, uri, replicas, refresh):
+        case ("model", name, uri, replicas, refresh, cron):
             write = world.edit if name in world.models else world.add
             age = refresh * 2 or None
-            write(name, model_spec(uri, replicas=replicas, refresh=refresh, age=age))
+            write(name, model_spec(uri, replicas=replicas, refresh=refresh, age=age, cron=cron))
         case ("delete", name):
             if name in world.models:
                 world.delete(name)

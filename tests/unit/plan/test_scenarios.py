@@ -516,6 +516,25 @@ def foreign_service(world: World) -> None:
     assert world.ready("intent")
 
 
+def evaluated_again(world: World) -> None:
+    """On a schedule: good, outside the gate, and a Job that fails."""
+    world.add("intent", model_spec(cron="*/5 * * * *", age=3600.0))
+    world.settle()
+    world.now += 300
+    world.settle()
+    assert world.condition("intent", "Fresh") == ("True", "Fresh")
+    world.measured["s3://models/a.onnx"] = 0.5
+    world.now += 300
+    world.settle()
+    assert world.condition("intent", "Fresh") == ("False", "GateFailed")
+    denied = Failure(reason="AccessDenied", message="Check the keys in the Secret.")
+    world.outcomes["evaluate:s3://models/a.onnx"] = [denied]
+    world.now += 300
+    world.settle()
+    assert world.models["intent"].status["evaluation"]["attempts"] == 1
+    assert world.ready("intent")
+
+
 STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     "first conversion": (first_conversion, {}),
     "how far it is": (how_far_it_is, {}),
@@ -570,6 +589,7 @@ STORIES: dict[str, tuple[Callable[[World], None], dict[str, Any]]] = {
     "unreachable agent": (unreachable_agent, {"servers": (2, 2)}),
     "invalid spec keeps serving": (invalid_spec_keeps_serving, {}),
     "foreign service": (foreign_service, {}),
+    "evaluated again": (evaluated_again, {}),
 }
 
 

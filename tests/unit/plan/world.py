@@ -12,9 +12,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tests.support.summaries import summary
+from tests.support.summaries import evaluated, summary
 
-from tightship.api import names
+from tightship.api import names, schedule
 from tightship.api.agent import (
     Assignment,
     DriftReport,
@@ -24,12 +24,13 @@ from tightship.api.agent import (
     ModelAssignment,
     ServerState,
 )
-from tightship.api.artifact import IntakeResult, Summary
+from tightship.api.artifact import EvaluationResult, IntakeResult, Summary
 from tightship.api.failures import DIGEST_MISMATCH, Failure
 from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import (
     Converter,
     Drift,
+    EvaluationSet,
     LatencyObjective,
     ModelSource,
     Monitoring,
@@ -44,7 +45,9 @@ from tightship.api.v1alpha1 import (
 from tightship.plan.actions import (
     Action,
     ApplyConvertJob,
+    ApplyEvaluateJob,
     ApplyIntakeJob,
+    ApplyJob,
     ApplyModelService,
     ApplyModelStatus,
     ApplyPoolStatus,
@@ -88,7 +91,9 @@ JOB_NAMES = {
     JobKind.INTAKE: names.intake_job_name,
     JobKind.REFRESH: names.refresh_job_name,
     JobKind.CONVERT: names.convert_job_name,
+    JobKind.EVALUATE: names.evaluate_job_name,
 }
+LABELS = "s3://models/labels.npz"
 LOADS = (LoadState.FETCHING, LoadState.LOADING, LoadState.VERIFYING)
 
 
@@ -129,13 +134,16 @@ def model_spec(
     priority: int = 100,
     refresh: float = 0.0,
     age: float | None = None,
+    cron: str | None = None,
     drift: Drift | None = None,
     **serving: Any,  # noqa: ANN401 (fields of Serving)
 ) -> OptimizedModelSpec:
-    """A model from `uri`, looked at again every `refresh` seconds, evaluated within `age`."""
+    """A model from `uri`, looked at every `refresh` seconds, evaluated within `age`, by `cron`."""
+    times = schedule.parse(cron) if cron else None
     return OptimizedModelSpec(
         model=ModelSource(storage_uri=uri, refresh_interval=refresh),
-        monitoring=Monitoring(max_age=age, drift=drift),
+        evaluation=EvaluationSet(storage_uri=LABELS) if cron else None,
+        monitoring=Monitoring(max_age=age, schedule=times, drift=drift),
         serving=Serving(pool="shared", replicas=replicas, priority=priority, **serving),
     )
 
@@ -229,6 +237,7 @@ class World:
         self.memory: Callable[[str], int] = lambda _: 100 * MIB
         self.shown: dict[str, DriftReport] = {}  # by model: what its sampled requests show
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
+        self.measured: dict[str, float] = {}  # by source URI: what evaluations find
         self.start_seconds = 1.0  # of a new server, until its agent answers
         self.content: dict[str, str] = {}  # by source URI: what lies there, if it was replaced
         self.limitations: dict[str, tuple[str, ...]] = {}  # by source URI
@@ -474,6 +483,8 @@ class World:
                 self._apply_job(kind, action.inputs, action)
             case ApplyConvertJob():
                 self._apply_job(JobKind.CONVERT, action.key, action)
+            case ApplyEvaluateJob():
+                self._apply_job(JobKind.EVALUATE, action.inputs, action)
             case DeleteJob():
                 job = self.jobs.get(action.name)
                 if job is not None and job.uid == action.uid:
@@ -501,9 +512,7 @@ class World:
             case RecordEvent():
                 self.events.append(action)
 
-    def _apply_job(
-        self, kind: JobKind, inputs: str, action: ApplyIntakeJob | ApplyConvertJob
-    ) -> None:
+    def _apply_job(self, kind: JobKind, inputs: str, action: ApplyJob) -> None:
         name = JOB_NAMES[kind](inputs)
         owners = frozenset(owner.uid for owner in action.owners)
         old = self.jobs.get(name)
@@ -522,7 +531,8 @@ class World:
         self.sources[name] = action.model_spec.model.storage_uri
         trainer = action.model_spec.optimization.trainer
         self.trainers[name] = trainer.storage_uri if trainer else None
-        self.pinned[name] = None if isinstance(action, ApplyIntakeJob) else action.source_digest
+        digest = action.source_digest if isinstance(action, ApplyConvertJob) else None
+        self.pinned[name] = digest
 
     def _assign(self, pod: Pod, assignment: Assignment) -> None:
         new = {m.name: m for m in assignment.models}
@@ -580,6 +590,8 @@ class World:
         """Which container runs, and what its log says; the log is seen a step later."""
         if elapsed <= STEP:
             return {"step": "fetch"}
+        if job.kind is JobKind.EVALUATE:
+            return {"step": "evaluate"}
         if job.kind is not JobKind.CONVERT:
             return {"step": "inspect"}
         seen = int(elapsed // STEP) - 2
@@ -587,7 +599,9 @@ class World:
         position = Position(Stage.CANDIDATES, seen, count, f"c{seen}") if seen else None
         return {"step": "convert", "position": position}
 
-    def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary:
+    def _result(self, job: JobFact, uri: str) -> IntakeResult | Summary | EvaluationResult:
+        if job.kind is JobKind.EVALUATE:
+            return evaluated(job.inputs, self.measured.get(uri, 0.97), time=int(self.now))
         if job.kind is not JobKind.CONVERT:
             limits, code = self.limitations.get(uri, ()), self.trainers[job.name]
             return IntakeResult(
@@ -762,8 +776,8 @@ class World:
         open_ = [
             j.kind for j in self.jobs.values() if j.state in {JobState.PENDING, JobState.RUNNING}
         ]
-        looks = open_.count(JobKind.INTAKE) + open_.count(JobKind.REFRESH)
-        assert looks <= spec.converter.max_concurrent_intakes
+        small = [kind for kind in open_ if kind is not JobKind.CONVERT]
+        assert len(small) <= spec.converter.max_concurrent_intakes
         assert open_.count(JobKind.CONVERT) <= spec.converter.max_concurrent
 
     # What users see
