@@ -23,6 +23,7 @@ MODELS = tuple(
     for number, name in ((3, "intent"), (2, "intent-copy"))
 )
 FULL = (parse_model(documents.FULL_MODEL), parse_pool(documents.FULL_POOL))
+OWN = (parse_model(documents.OWN_MODEL), FULL[1])
 MINIMAL = (parse_model(documents.MINIMAL_MODEL), parse_pool(documents.MINIMAL_POOL))
 
 
@@ -59,6 +60,20 @@ def intake(*, full: bool) -> ApplyIntakeJob:
         pool_spec=pool,
         model_spec=model,
         reason="its bytes are not known",
+    )
+
+
+def own_intake() -> ApplyIntakeJob:
+    return replace(intake(full=True), model_spec=OWN[0])
+
+
+def own_convert() -> ApplyConvertJob:
+    return replace(
+        convert(full=True),
+        model_spec=OWN[0],
+        calibration_digest=None,
+        trainer_digest=None,
+        metric_digest="7a" * 32,
     )
 
 

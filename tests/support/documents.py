@@ -89,6 +89,25 @@ FULL_MODEL: Document = {
     },
 }
 
+OWN_MODEL: Document = {
+    **MINIMAL_MODEL,
+    "data": {
+        "evaluation": {
+            "storageUri": "s3://data/evaluation.npz",
+            "metric": {
+                "name": "own",
+                "own": {
+                    "storageUri": "pvc://code/metrics.tar.gz",
+                    "entrypoint": "metrics/distance.py:near",
+                    "secretRef": {"name": "metric"},
+                    "better": "smaller",
+                },
+            },
+        },
+    },
+    "optimization": {"accuracyGate": {"maxDrop": "7.5", "worstValue": "40"}},
+}
+
 MINIMAL_POOL: Document = {
     "server": {
         "image": "triton",
@@ -161,7 +180,7 @@ _MEASURE = st.lists(st.tuples(_NUMBER, _UNITS), max_size=3).map(
     lambda parts: "".join(number + unit for number, unit in parts)
 )
 _WORDS = _words(
-    """a:b adamw zeros bf16 step
+    """a:b a.py:b a/b:c ../a:b adamw zeros bf16 step own smaller
     onnx triton accuracy mrr f1 rmse wer Surge Drain Equal Exists NoSchedule NoExecute
     Interactive shared Grid TPE tpe 0s 9999ms 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999
     1.000000 100 100.000001 999 999.1 -1 +1 1e3 .5 5.
@@ -225,6 +244,38 @@ def changed(base: Document, place: tuple[str, ...], value: object) -> Document:
         parent = parent[step]
     parent[place[-1]] = value
     return document
+
+
+ENTRY_POINTS = {  # whether they are taken
+    "train:Digits": True,
+    "train.digits:Digits": True,
+    "train.py:Digits": True,
+    "code/train.py:Digits": True,
+    "code/nets.v2/my-train.py:Digits": True,
+    "code/train.digits:Digits": True,
+    "_t:_T": True,
+    "train.py": False,
+    "train": False,
+    "train:": False,
+    ":Digits": False,
+    "train:Digits.build": False,
+    "/code/train.py:Digits": False,
+    "../train.py:Digits": False,
+    "code//train.py:Digits": False,
+    ".hidden.py:Digits": False,
+    "code/my-train:Digits": False,
+    "train.py:Digits\n": False,
+    "tr\u00e4in:Digits": False,
+    f"{'t' * 252}:T": False,
+}
+
+
+def with_entry_point(entry: str) -> list[Document]:
+    """Models whose trainer, and whose metric, has this entry point."""
+    return [
+        changed(FULL_MODEL, ("optimization", "trainer", "entrypoint"), entry),
+        changed(OWN_MODEL, ("data", "evaluation", "metric", "own", "entrypoint"), entry),
+    ]
 
 
 @st.composite

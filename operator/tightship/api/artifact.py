@@ -30,6 +30,7 @@ class IntakeResult:
     evaluation_digest: str | None = None
     limitations: tuple[str, ...] = ()
     trainer_digest: str | None = None
+    metric_digest: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""

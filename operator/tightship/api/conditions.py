@@ -48,6 +48,7 @@ class Reason(StrEnum):
     POOL_INVALID = "PoolInvalid"
     UNKNOWN_SLO_CLASS = "UnknownSloClass"
     UNTRUSTED_TRAINER = "UntrustedTrainer"
+    UNTRUSTED_METRIC = "UntrustedMetric"
     SERVICE_CONFLICT = "ServiceConflict"
     INTAKE_QUEUED = "IntakeQueued"
     INTAKE_RUNNING = "IntakeRunning"
@@ -100,6 +101,7 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.POOL_INVALID: "the ServingPool's spec says something impossible; it has to be corrected",
     Reason.UNKNOWN_SLO_CLASS: "the pool has no SLO class of that name",
     Reason.UNTRUSTED_TRAINER: "the model has a trainer, and the pool does not say trustedCode",
+    Reason.UNTRUSTED_METRIC: "its metric is code of yours, and the pool does not say trustedCode",
     Reason.SERVICE_CONFLICT: "a Service of the model's name is not ours: rename the model",
     Reason.INTAKE_QUEUED: "other intakes of the pool come first",
     Reason.INTAKE_RUNNING: "the source is fetched and checked",

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tightship.api.code import CodeRequest
 from tightship.api.failures import Failure
 from tightship.api.training import TrainerRequest
 
@@ -20,7 +21,7 @@ METRIC = f"{WORK}/in/metric"  # folder of the user's metric
 ARTIFACT = f"{WORK}/out/artifact"  # what publish uploads
 DONE = f"{WORK}/done.json"  # summary of an artifact that the store already has: the rest is skipped
 MODEL_REPOSITORY = f"{WORK}/models"  # of the Triton beside the converter
-SECRETS = "/secrets"  # SECRETS/{source,calibration,evaluation,trainer,store,...}: mounted Secrets
+SECRETS = "/secrets"  # SECRETS/{source,evaluation,trainer,metric,store,...}: mounted Secrets
 PVC_ROOT = "/mnt/pvc"  # PVC_ROOT/CLAIM: mounted volume of a pvc:// URI
 SWEEP_KEYS = "/sweep/keys"  # KEYs in use, one a line: the mounted list of a clean-up
 TERMINATION_LOG = "/dev/termination-log"
@@ -36,18 +37,10 @@ class DataRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MetricRequest:
-    """A user's own metric: `entry` is FILE.py:NAME, below what `uri` named.
+class MetricRequest(CodeRequest):
+    """A user's own metric; `better` is a word of `v1alpha1.Better`, None: what its code says."""
 
-    It is code of the user's and runs only where `trusted` says that this is wanted; `confined`
-    demands a kernel that holds it in its folder.
-    """
-
-    uri: str
-    entry: str
-    trusted: bool
-    confined: bool = True
-    digest: str | None = None
+    better: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

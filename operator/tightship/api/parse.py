@@ -16,6 +16,7 @@ from tightship.api.fields import (
     text,
 )
 from tightship.api.objectives import latency, slo_class
+from tightship.api.parse_data import data
 from tightship.api.parse_monitoring import monitoring
 from tightship.api.parse_pool import parse_pool
 from tightship.api.parse_trainer import trainer
@@ -24,10 +25,8 @@ from tightship.api.v1alpha1 import (
     CLASS_METRICS,
     LABEL_UNIT_METRICS,
     AccuracyGate,
-    Dataset,
     DynamicBatching,
     EvaluationSet,
-    Metric,
     ModelFormat,
     ModelSource,
     Monitoring,
@@ -48,7 +47,6 @@ _POOL_NAME = text(
     "the name of a ServingPool: a lower-case letter, then letters, digits and -",
     names.MODEL_NAME_MAX,
 )
-_SAMPLES = integer(1, 100_000)
 
 
 def parse_model(spec: object) -> OptimizedModelSpec:
@@ -59,7 +57,7 @@ def parse_model(spec: object) -> OptimizedModelSpec:
     """
     fields = Fields(spec, "spec")
     model = fields.required("model", _source)
-    calibration, evaluation = fields.optional("data", _data, (None, None))
+    calibration, evaluation = fields.optional("data", data, (None, None))
     parsed = OptimizedModelSpec(
         model=model,
         calibration=calibration,
@@ -71,7 +69,7 @@ def parse_model(spec: object) -> OptimizedModelSpec:
     fields.end()
     _check_pin(parsed)
     _check_schedule(parsed)
-    _check_gate(parsed.optimization.gate, evaluation.metric if evaluation else None)
+    _check_gate(parsed.optimization.gate, evaluation)
     return parsed
 
 
@@ -94,13 +92,16 @@ def _check_schedule(spec: OptimizedModelSpec) -> None:
         )
 
 
-def _check_gate(gate: AccuracyGate, metric: Metric | None) -> None:
+def _check_gate(gate: AccuracyGate, evaluation: EvaluationSet | None) -> None:
     """What the gate may ask depends on the metric."""
     path = "spec.optimization.accuracyGate"
-    if metric not in LABEL_UNIT_METRICS and max(gate.max_drop, gate.worst_value or 0.0) > 1:
+    metric = evaluation.metric if evaluation else None
+    own = evaluation is not None and evaluation.own_metric is not None
+    ratio = not own and metric not in LABEL_UNIT_METRICS
+    if ratio and max(gate.max_drop, gate.worst_value or 0.0) > 1:
         raise SpecError(
-            f"{path}: maxDrop and worstValue may be above 1 for the metrics mae and rmse alone; a "
-            'point of accuracy is "0.01"'
+            f"{path}: maxDrop and worstValue may be above 1 for the metrics mae, rmse and own "
+            'alone; a point of accuracy is "0.01"'
         )
     if metric not in CLASS_METRICS and gate.max_class_drop is not None:
         raise SpecError(
@@ -138,49 +139,6 @@ def _format(value: object, path: str) -> ModelFormat:
     name = fields.optional("name", choice(ModelFormat), ModelFormat.ONNX)
     fields.end()
     return name
-
-
-def _data(value: object, path: str) -> tuple[Dataset | None, EvaluationSet | None]:
-    fields = Fields(value, path)
-    calibration = fields.optional("calibration", _calibration, None)
-    evaluation = fields.optional("evaluation", _evaluation, None)
-    fields.end()
-    return calibration, evaluation
-
-
-def _calibration(value: object, path: str) -> Dataset:
-    fields = Fields(value, path)
-    dataset = Dataset(
-        storage_uri=fields.required("storageUri", source_uri),
-        secret=fields.optional("secretRef", secret_name, None),
-        max_samples=fields.optional("maxSamples", _SAMPLES, 256),
-    )
-    fields.end()
-    return dataset
-
-
-def _evaluation(value: object, path: str) -> EvaluationSet:
-    fields = Fields(value, path)
-    metric, positive = fields.optional("metric", _metric, (Metric.ACCURACY, None))
-    dataset = EvaluationSet(
-        storage_uri=fields.required("storageUri", source_uri),
-        secret=fields.optional("secretRef", secret_name, None),
-        max_samples=fields.optional("maxSamples", _SAMPLES, 2000),
-        metric=metric,
-        positive_class=positive,
-    )
-    fields.end()
-    return dataset
-
-
-def _metric(value: object, path: str) -> tuple[Metric, int | None]:
-    fields = Fields(value, path)
-    name = fields.optional("name", choice(Metric), Metric.ACCURACY)
-    positive = fields.optional("positiveClass", integer(0, 1_000_000), None)
-    fields.end()
-    if positive is not None and name is not Metric.F1:
-        raise SpecError(f"{path}: positiveClass belongs to the metric f1")
-    return name, positive
 
 
 def _optimization(value: object, path: str) -> Optimization:

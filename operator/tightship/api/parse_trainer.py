@@ -1,17 +1,11 @@
 """The readers of `spec.optimization.trainer`: where the user's code lies, and how it trains."""
 
 from tightship.api import training
-from tightship.api.fields import Fields, SpecError, decimal, distinct, duration, integer, text, word
+from tightship.api.fields import Fields, SpecError, decimal, distinct, duration, integer, word
 from tightship.api.training import TrainingOptions
-from tightship.api.uris import secret_name, source_uri
+from tightship.api.uris import entrypoint, secret_name, source_uri
 from tightship.api.v1alpha1 import Trainer
 
-_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-_ENTRYPOINT = text(
-    rf"{_NAME}([.]{_NAME})*:{_NAME}",
-    "MODULE:NAME, such as train:Digits: a Python module and a class, function or object in it",
-    253,
-)
 _DEFAULTS = TrainingOptions()
 
 
@@ -20,7 +14,7 @@ def trainer(value: object, path: str) -> Trainer:
     fields = Fields(value, path)
     found = Trainer(
         storage_uri=fields.required("storageUri", source_uri),
-        entrypoint=fields.required("entrypoint", _ENTRYPOINT),
+        entrypoint=fields.required("entrypoint", entrypoint),
         secret=fields.optional("secretRef", secret_name, None),
         options=fields.optional("options", _options, _DEFAULTS),
     )

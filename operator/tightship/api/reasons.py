@@ -79,6 +79,12 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     "InvalidManifest": Meaning(
         "the store's manifest cannot be read", "remove the artifact's folder from the store"
     ),
+    "InvalidMetric": Meaning(
+        "the metric of your own has no such file, module or name, raises, takes too long, gives "
+        "not one number for each sample or a number that cannot be right, writes outside its "
+        "folder or connects",
+        "correct the metric; docs/metric.md has what is checked",
+    ),
     "InvalidModel": Meaning(
         "nothing there, empty, truncated, damaged, no ONNX, or ONNX Runtime or scikit-learn cannot "
         "load it",
@@ -170,6 +176,11 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     ),
     "UnsupportedScheme": Meaning(
         "another scheme than s3, gs, https, oci, hf and pvc", "one of these"
+    ),
+    "UntrustedMetric": Meaning(
+        "a metric of your own in a pool without trustedCode, or on a kernel without Landlock",
+        "have the pool trust code, or name a metric that is built in; nodes with Linux 5.13 or "
+        "newer",
     ),
     "UntrustedTrainer": Meaning(
         "a trainer in a pool without trustedCode, or on a kernel without Landlock",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tightship.api.code import CodeRequest
+
 CHANNELS = "channels"
 ZEROS = "zeros"
 STUDENTS = "students"
@@ -94,20 +96,10 @@ def _known(name: str, values: tuple[str, ...], choices: tuple[str, ...]) -> None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainerRequest:
-    """A user's trainer: `entry` is FILE.py:NAME or MODULE:NAME, below what `uri` named.
+class TrainerRequest(CodeRequest):
+    """A user's trainer, and how it trains."""
 
-    It is code of the user's and runs only where `trusted` says that this is wanted; `confined`
-    asks that the kernel holds it in its folder. `digest` is sha256 hex once an intake has pinned
-    it.
-    """
-
-    uri: str
-    entry: str
-    trusted: bool
     options: TrainingOptions = field(default_factory=TrainingOptions)
-    confined: bool = False
-    digest: str | None = None
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> TrainerRequest:

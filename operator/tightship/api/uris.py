@@ -1,7 +1,8 @@
-"""Names and addresses in resources: Secrets, claims, hosts, and the URIs of sources and stores."""
+"""Names and addresses in resources: Secrets, claims, hosts, entry points, URIs."""
 
 import re
 
+from tightship.api.code import ENTRYPOINT, ENTRYPOINT_MAX
 from tightship.api.fields import Fields, Reader, SpecError, string, text
 
 URI_MAX = 1024
@@ -32,6 +33,14 @@ _CLAIM = r"pvc://[a-z0-9]([-a-z0-9]{0,55}[a-z0-9])?"  # names a volume of the po
 _PATH = r"(/[!-.0-\[\]-~]+)+/?"  # printable ASCII but the backslash
 _SOURCE = re.compile(rf"({_BUCKET}|{_GCS}|{_HTTPS}|{_CLAIM}){_PATH}|{_ARTIFACT}|{_HUB}({_PATH}|/)?")
 _STORE = re.compile(rf"({_BUCKET}|{_GCS}|{_CLAIM})({_PATH}|/)?")
+
+entrypoint = text(
+    ENTRYPOINT,
+    "MODULE:NAME or FILE.py:NAME, such as train:Digits or train.py:Digits: a Python module or "
+    "file, and a class, function or object in it",
+    ENTRYPOINT_MAX,
+)
+"""What is called in code of the user's."""
 
 
 def source_uri(value: object, path: str) -> str:

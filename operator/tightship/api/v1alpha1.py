@@ -46,6 +46,13 @@ LABEL_UNIT_METRICS = frozenset({Metric.MAE, Metric.RMSE})
 """Metrics in the unit of the labels; the others have values of about one at most."""
 
 
+class Better(StrEnum):
+    """Which values of a user's own metric are the better ones."""
+
+    LARGER = "larger"
+    SMALLER = "smaller"
+
+
 class SearchStrategy(StrEnum):
     """How a search picks the next point."""
 
@@ -82,12 +89,29 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationSet(Dataset):
-    """Labelled data and the metric that judges a candidate on it."""
+class Code:
+    """Code of the user's: `entrypoint` is FILE.py:NAME or MODULE:NAME below `storage_uri`."""
 
-    metric: Metric = Metric.ACCURACY
+    storage_uri: str
+    entrypoint: str
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnMetric(Code):
+    """A function of the user's that judges a candidate."""
+
+    better: Better | None = None  # None: what its code says, larger where it says nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSet(Dataset):
+    """Labelled data and the metric that judges a candidate on it: `metric`, or `own_metric`."""
+
+    metric: Metric | None = Metric.ACCURACY
     positive_class: int | None = None  # f1 of this class alone
     max_samples: int = 2000
+    own_metric: OwnMetric | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,12 +158,9 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trainer:
-    """Code of the user's that trains the model; `entrypoint` is MODULE:NAME below `storage_uri`."""
+class Trainer(Code):
+    """Code of the user's that trains the model."""
 
-    storage_uri: str
-    entrypoint: str
-    secret: str | None = None
     options: TrainingOptions = field(default_factory=TrainingOptions)
 
 
@@ -219,6 +240,11 @@ class OptimizedModelSpec:
     optimization: Optimization = field(default_factory=Optimization)
     serving: Serving
     monitoring: Monitoring = field(default_factory=Monitoring)
+
+    @property
+    def own_metric(self) -> OwnMetric | None:
+        """The user's own metric; None where a built-in one judges, or nothing does."""
+        return self.evaluation.own_metric if self.evaluation else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,4 +333,4 @@ class ServingPoolSpec:
     max_servers: int = 1
     update_strategy: UpdateStrategy = UpdateStrategy.SURGE
     slo_classes: Mapping[str, LatencyObjective] = field(default_factory=dict)
-    trusted_code: bool = False  # models and trainers that run code are taken
+    trusted_code: bool = False  # models that run code, trainers and own metrics are taken

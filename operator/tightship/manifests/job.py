@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tightship.api import job, names
 from tightship.api.training import TrainerRequest
 from tightship.api.uris import claim
 from tightship.api.v1alpha1 import (
+    Code,
     Dataset,
+    ModelSource,
     OptimizedModelSpec,
+    OwnMetric,
     Resources,
     Search,
     ServingPoolSpec,
@@ -44,7 +47,7 @@ KEEP_FINISHED_SECONDS = 3600  # for somebody who reads its log; the operator nee
 _TRANSFER = Resources(cpu=0.1, memory=512 * 2**20, cpu_limit=1.0)
 _LABEL_VALUE_MAX = 63
 _FETCH_EVALUATION = "fetch-evaluation"
-_SOURCES = ("source", "calibration", "evaluation", "trainer")
+_SOURCES = ("source", "calibration", "evaluation", "trainer", "metric")
 _REPOSITORY_IN_WORK = job.MODEL_REPOSITORY.removeprefix(f"{job.WORK}/")
 
 
@@ -63,7 +66,7 @@ def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
     """The Job that fetches source and data, refuses hostile files and finds the contract."""
     spec, pool = action.model_spec, action.pool_spec
     digest = spec.model.digest.removeprefix("sha256:") if spec.model.digest else None
-    request = _request(spec, pool, None, digest, (None, None, None))
+    request = _request(spec, pool, None, digest, _Pinned())
     stages = _Stages(spec, pool, request)
     pod = _pod(
         pool,
@@ -78,7 +81,12 @@ def intake_job(action: ApplyIntakeJob, namespace: str) -> Object:
 def convert_job(action: ApplyConvertJob, namespace: str) -> Object:
     """The Job that builds, measures and publishes; Triton runs beside it as a native sidecar."""
     spec, pool = action.model_spec, action.pool_spec
-    pinned = (action.calibration_digest, action.evaluation_digest, action.trainer_digest)
+    pinned = _Pinned(
+        calibration=action.calibration_digest,
+        evaluation=action.evaluation_digest,
+        trainer=action.trainer_digest,
+        metric=action.metric_digest,
+    )
     request = _request(spec, pool, action.key, action.source_digest, pinned)
     stages = _Stages(spec, pool, request)
     pod = _pod(
@@ -106,6 +114,16 @@ def evaluate_job(action: ApplyEvaluateJob, namespace: str) -> Object:
     return _job(action.name, namespace, EVALUATE, action.inputs, action.pool, action.owners, pod)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pinned:
+    """Digests of what comes beside the source, once an intake has seen it."""
+
+    calibration: str | None = None
+    evaluation: str | None = None
+    trainer: str | None = None
+    metric: str | None = None
+
+
 class _Stages:
     """Containers of a Job and the volumes that they mount."""
 
@@ -119,11 +137,12 @@ class _Stages:
         self._pool = pool
         self._request = request
         write = pool.store.write_secret or pool.store.secret
-        named = {
+        named: dict[str, ModelSource | Dataset | Code | None] = {
             "source": spec.model,
             "calibration": spec.calibration,
             "evaluation": spec.evaluation,
             "trainer": spec.optimization.trainer,
+            "metric": spec.own_metric,
         }
         found = {use: each for use, each in named.items() if each and use in sources}
         secrets = {use: each.secret for use, each in found.items()}
@@ -243,19 +262,18 @@ def _request(
     pool: ServingPoolSpec,
     key: str | None,
     source_digest: str | None,
-    digests: tuple[str | None, str | None, str | None],
+    pinned: _Pinned,
 ) -> job.JobRequest:
     techniques, gate = spec.optimization.techniques, spec.optimization.gate
-    wanted = identity.objective(spec, pool)
-    calibration, evaluation, trainer = digests
+    wanted, evaluation = identity.objective(spec, pool), spec.evaluation
     return job.JobRequest(
         key=key,
         source_uri=spec.model.storage_uri,
         source_format=spec.model.format.value,
         source_digest=source_digest,
-        calibration=_data(spec.calibration, calibration),
-        evaluation=_data(spec.evaluation, evaluation),
-        metric=spec.evaluation.metric.value if spec.evaluation else None,
+        calibration=_data(spec.calibration, pinned.calibration),
+        evaluation=_data(evaluation, pinned.evaluation),
+        metric=evaluation.metric.value if evaluation and evaluation.metric else None,
         quantize=techniques.quantize,
         half_precision=techniques.half_precision,
         openvino=techniques.openvino,
@@ -276,13 +294,14 @@ def _request(
         node_class=identity.node_class(pool),
         threads=identity.threads(pool),
         backend_directory=pool.server.backend_directory,
-        positive_class=spec.evaluation.positive_class if spec.evaluation else None,
+        positive_class=evaluation.positive_class if evaluation else None,
         worst_value=gate.worst_value,
         max_class_drop=gate.max_class_drop,
         accelerator=pool.accelerator.resource_name if pool.accelerator else None,
         trusted_code=pool.trusted_code,
         search=_search(spec.optimization.search),
-        trainer=_trainer(spec.optimization.trainer, pool, trainer),
+        trainer=_trainer(spec.optimization.trainer, pool, pinned.trainer),
+        own_metric=_metric(spec.own_metric, pool, pinned.metric),
     )
 
 
@@ -329,8 +348,21 @@ def _trainer(
         entry=wanted.entrypoint,
         trusted=pool.trusted_code,
         options=replace(wanted.options, threads=max(1, math.floor(cores))),
-        confined=True,
         digest=digest,
+    )
+
+
+def _metric(
+    wanted: OwnMetric | None, pool: ServingPoolSpec, digest: str | None
+) -> job.MetricRequest | None:
+    if wanted is None:
+        return None
+    return job.MetricRequest(
+        uri=wanted.storage_uri,
+        entry=wanted.entrypoint,
+        trusted=pool.trusted_code,
+        digest=digest,
+        better=wanted.better.value if wanted.better else None,
     )
 
 

@@ -212,10 +212,12 @@ def _converted(options: argparse.Namespace, folders: Folders, progress: Progress
     ):
         if given is not None:
             shutil.copyfile(given, target)
-    if own := own_metric.own(options):
-        folders.metric.symlink_to(Path(own.uri).resolve())
-    if options.trainer:
-        folders.trainer.symlink_to(arguments.file(options).parent.resolve())
+    for code, target in (
+        (own_metric.own(options), folders.metric),
+        (arguments.request(options), folders.trainer),
+    ):
+        if code is not None:
+            target.symlink_to(Path(code.uri).resolve())
     return conversion.convert(
         request(options),
         folders,

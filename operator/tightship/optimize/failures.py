@@ -24,6 +24,8 @@ class Reason(StrEnum):
     INVALID_REQUEST = "InvalidRequest"
     INVALID_TRAINER = "InvalidTrainer"
     UNTRUSTED_TRAINER = "UntrustedTrainer"
+    INVALID_METRIC = "InvalidMetric"
+    UNTRUSTED_METRIC = "UntrustedMetric"
     INTERNAL = "InternalError"
 
 

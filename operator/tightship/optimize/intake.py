@@ -61,8 +61,7 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
     outline = hostile.check_model(located.model, budget)
     config = serving.user_config(located.config)
     arrays = _arrays(request, folders, budget)
-    asked = request.own_metric
-    metric = own.survey(asked, folders.metric, scratch / "metric", budget) if asked else None
+    metric = own.take(request, folders, scratch, budget)
     contract = _probed(located.model, sorted(outline.operators), folders, scratch, budget)
     limitations = _limitations(contract, trainer)
     contract, warnings = serving.reconciled(contract, config)

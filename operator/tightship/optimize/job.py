@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from tightship.api import job
 from tightship.api.artifact import TERMINATION_MESSAGE_MAX, IntakeResult, Summary
+from tightship.api.code import CodeRequest
 from tightship.api.failures import Failure
 from tightship.api.job import DataRequest, EvaluateRequest, JobRequest, SweepRequest
 from tightship.api.names import HTTP_PORT, METRICS_PORT
@@ -206,7 +207,8 @@ async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
         )
     }
     return IntakeResult(
-        trainer_digest=await _trainer(request, folders),
+        trainer_digest=await _code(request, folders, "trainer", request.trainer, folders.trainer),
+        metric_digest=await _code(request, folders, "metric", request.own_metric, folders.metric),
         source_digest=source.digest,
         source_bytes=source.bytes,
         calibration_digest=digests["calibration"],
@@ -214,18 +216,17 @@ async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
     )
 
 
-async def _trainer(request: JobRequest, folders: Folders) -> str | None:
+async def _code(
+    request: JobRequest, folders: Folders, name: str, asked: CodeRequest | None, target: Path
+) -> str | None:
     """The code is held to the bounds of a source; it is unpacked later, without credentials."""
-    asked = request.trainer
     if asked is None:
         return None
-    shutil.rmtree(folders.trainer, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
     room = space.room(folders.work, request.scratch_bytes)
     limits = Limits(max_bytes=request.max_source_bytes, room=room)
-    async with Storage(access(folders, request, "trainer")) as storage:
-        found = await storage.download(
-            asked.uri, folders.trainer, limits=limits, digest=asked.digest
-        )
+    async with Storage(access(folders, request, name)) as storage:
+        found = await storage.download(asked.uri, target, limits=limits, digest=asked.digest)
     return found.digest
 
 

@@ -72,7 +72,8 @@ class Bench:
         """The first candidate of the ranking that holds, else the original.
 
         Raises:
-            RefusalError: Triton does not answer, or serves the original with other answers.
+            RefusalError: Triton does not answer, or serves the original with other answers; or a
+                metric of the user's own fails on these.
         """
         async with TritonClient(
             address.http, metrics_address=address.metrics, deadline=60.0
@@ -144,11 +145,15 @@ class Bench:
         expected = evaluate.load_answers(candidate.model.file.parent / "answers")
         proof, answers = await stand.prove(CANDIDATE, self._workshop.judged, expected)
         race, batched = await self._raced(stand)
+        try:
+            metric = self._metric(answers)
+        except RefusalError as refusal:
+            raise UnconfirmedError(refusal.message) from refusal
         candidate.triton = {
             "race": asdict(race),
             "batched": asdict(batched) if batched else None,
             "proof": asdict(proof),
-            "metric": self._metric(answers),
+            "metric": metric,
         }
         reason = self._shortfall(candidate, race, batched or race)
         if reason:
@@ -193,10 +198,7 @@ class Bench:
         expected = evaluate.load_answers(Path(judging.reference))
         asked = Asked(confidence=judging.demands.confidence, bound=False)
         scratch = self._workshop.scratch / "proof"
-        try:
-            (found,) = evaluate.judged(judging, dataset, expected, [answers], scratch, asked)
-        except RefusalError as refusal:
-            raise UnconfirmedError(refusal.message) from refusal
+        (found,) = evaluate.judged(judging, dataset, expected, [answers], scratch, asked)
         return found.value
 
     async def _finished(self, stand: Stand, winner: Candidate | None, server: str) -> Outcome:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tightship.api.artifact import REPORT_SCHEMA, Summary
+from tightship.api.code import CodeRequest
 from tightship.api.v1alpha1 import Objective
 from tightship.optimize import machine, reproduce
 from tightship.optimize.candidate import Candidate, Status
@@ -46,7 +47,8 @@ def report(conversion: Conversion) -> dict[str, Any]:
             **_sklearn(conversion),
         },
         "data": _data(conversion),
-        "trainer": _trainer(conversion),
+        "trainer": _code(request.trainer),
+        "ownMetric": _code(request.own_metric),
         "gate": _gate(conversion),
         "objective": _objective(conversion),
         "aim": request.objective,
@@ -96,9 +98,12 @@ def _data(conversion: Conversion) -> dict[str, Any]:
     return found
 
 
-def _trainer(conversion: Conversion) -> dict[str, Any] | None:
-    asked = conversion.request.trainer
-    return {"entrypoint": asked.entry, "sha256": asked.digest} if asked else None
+def _code(asked: CodeRequest | None) -> dict[str, Any] | None:
+    """Which code of the user's took part; a folder of the command line's machine is not told."""
+    if asked is None:
+        return None
+    address = asked.uri if asked.confined else None
+    return {"entrypoint": asked.entry, "storageUri": address, "sha256": asked.digest}
 
 
 def _gate(conversion: Conversion) -> dict[str, Any]:

@@ -5,6 +5,7 @@ say which files MODEL, CALIBRATION and EVALUATION are.
 """
 
 from tightship.api.job import DataRequest, JobRequest
+from tightship.optimize.metrics import arguments as own_metric
 from tightship.optimize.training import arguments
 
 
@@ -33,8 +34,8 @@ def _data(name: str, asked: DataRequest | None, limit: str) -> list[str]:
 
 
 def _gate(request: JobRequest) -> list[str]:
-    metric = request.own_metric.entry if request.own_metric else request.metric
-    found = ["--metric", metric] if metric else []
+    found = own_metric.command(request.own_metric)
+    found += ["--metric", request.metric] if request.metric else []
     for option, value in (
         ("--max-drop", request.max_drop),
         ("--worst-value", request.worst_value),

@@ -91,6 +91,7 @@ class ApplyConvertJob:
     evaluation_digest: str | None
     reason: str
     trainer_digest: str | None = None
+    metric_digest: str | None = None
 
     @property
     def name(self) -> str:

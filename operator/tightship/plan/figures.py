@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tightship.api.artifact import EvaluationResult, Summary
 
 REPORT = "report.json"
+_LONG = 1e20  # of an error where an answer is not finite; the schema allows 32 characters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,8 @@ def seconds(text: str) -> float:
 
 
 def ratio(value: float, digits: int = 2) -> str:
-    """A ratio or a share with fixed digits: "2.41"."""
-    return f"{value:.{digits}f}"
+    """A ratio, a share or a metric with fixed digits: "2.41"; 1e20 and more as "1.00e+20"."""
+    return f"{value:.{digits}{'f' if abs(value) < _LONG else 'e'}}"
 
 
 def artifact_json(summary: Summary) -> dict[str, Any]:

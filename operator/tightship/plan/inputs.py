@@ -22,13 +22,14 @@ if TYPE_CHECKING:
         Dataset,
         LatencyObjective,
         OptimizedModelSpec,
+        OwnMetric,
         ServingPoolSpec,
         Trainer,
     )
 
 DEFAULT_SLO_CLASS = "Interactive"
 REVISION_LENGTH = 10
-_LATER = frozenset({"positive_class", "worst_value", "max_class_drop"})
+_LATER = frozenset({"positive_class", "worst_value", "max_class_drop", "own_metric"})
 """Fields that came later count only where they are set, so that what was converted stays so."""
 _MEMO = 4096  # specs; a plan of so many models hashes only those that changed
 
@@ -98,8 +99,8 @@ class PoolIdentity:
         """KEY: the name of the artifact that a conversion of these bytes for this pool makes."""
         digests: tuple[str | None, ...]
         digests = (intake.source_digest, intake.calibration_digest, intake.evaluation_digest)
-        if intake.trainer_digest is not None:
-            digests += (intake.trainer_digest,)
+        code = (intake.trainer_digest, intake.metric_digest)  # the spec says which of them are due
+        digests += tuple(each for each in code if each is not None)
         return _key(spec, objective(spec, self._pool), self._threads, self._nodes, digests)
 
 
@@ -169,13 +170,14 @@ def _conversion_spec(
         "openvino": None if wanted.techniques.openvino else False,
         "search": asdict(wanted.search) if wanted.search else None,
         "trainer": _training(wanted.trainer) if wanted.trainer else None,
+        "own_metric": _judging(spec.own_metric) if spec.own_metric else None,
     }
     return {
         **{name: value for name, value in later.items() if value is not None},
         "source_format": spec.model.format.value,
         "calibration_samples": spec.calibration.max_samples if spec.calibration else None,
         "evaluation_samples": evaluation.max_samples if evaluation else None,
-        "metric": evaluation.metric.value if evaluation else None,
+        "metric": evaluation.metric.value if evaluation and evaluation.metric else None,
         "quantize": wanted.techniques.quantize,
         "half_precision": wanted.techniques.half_precision,
         "prune": wanted.techniques.prune,
@@ -194,6 +196,10 @@ def _training(trainer: Trainer) -> dict[str, Any]:
     usual = asdict(TrainingOptions())
     options = {k: v for k, v in asdict(trainer.options).items() if v != usual[k]}
     return {"entrypoint": trainer.entrypoint, **options}
+
+
+def _judging(metric: OwnMetric) -> dict[str, Any]:
+    return {"entrypoint": metric.entrypoint, "better": metric.better}
 
 
 @lru_cache(maxsize=_MEMO)

@@ -44,7 +44,7 @@ def due(look: Look, interval: float, retries: int) -> float:
 
 
 def same_bytes(one: IntakeResult, other: IntakeResult) -> bool:
-    """Whether two looks saw the same source, data and trainer."""
+    """Whether two looks saw the same source, data and code."""
     return _digests(one) == _digests(other)
 
 
@@ -54,4 +54,5 @@ def _digests(intake: IntakeResult) -> tuple[str | None, ...]:
         intake.calibration_digest,
         intake.evaluation_digest,
         intake.trainer_digest,
+        intake.metric_digest,
     )

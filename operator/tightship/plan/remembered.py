@@ -30,6 +30,7 @@ def intake_of(model: ModelFact) -> tuple[str, IntakeResult] | None:
         calibration_digest=done.get("calibrationDigest"),
         evaluation_digest=done.get("evaluationDigest"),
         trainer_digest=done.get("trainerDigest"),
+        metric_digest=done.get("metricDigest"),
         limitations=tuple(done.get("limitations", ())),
     )
     return done["inputs"], result
@@ -72,6 +73,7 @@ def progress(
         "calibrationDigest": intake.calibration_digest if intake else None,
         "evaluationDigest": intake.evaluation_digest if intake else None,
         "trainerDigest": intake.trainer_digest if intake else None,
+        "metricDigest": intake.metric_digest if intake else None,
         "limitations": list(intake.limitations) or None if intake else None,
         "retry": retry or None,
         "renewed": renewed,

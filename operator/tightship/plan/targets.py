@@ -94,17 +94,30 @@ def refused(model: ModelFact, pool: ServingPoolSpec) -> Condition | None:
     if isinstance(model.spec, InvalidSpec):
         return refusal(Reason.INVALID_SPEC, model.spec.message)
     serving = model.spec.serving
-    if model.spec.optimization.trainer is not None and not pool.trusted_code:
-        message = (
-            f"A trainer is code of yours, and pool {serving.pool} runs none: have spec.trustedCode "
-            "of the ServingPool set to true, or leave spec.optimization.trainer out."
-        )
-        return refusal(Reason.UNTRUSTED_TRAINER, message)
+    if not pool.trusted_code and (untrusted := _untrusted(model.spec)):
+        return untrusted
     if inputs.knows_class(model.spec, pool):
         return None
     known = ", ".join(sorted(pool.slo_classes)) or "none"
     message = f"Pool {serving.pool} has no SLO class {serving.slo.class_name}. It has: {known}."
     return refusal(Reason.UNKNOWN_SLO_CLASS, message)
+
+
+def _untrusted(spec: OptimizedModelSpec) -> Condition | None:
+    """Why a pool that trusts no code does not take the model."""
+    if spec.optimization.trainer is not None:
+        reason, what = Reason.UNTRUSTED_TRAINER, "A trainer"
+        instead = "leave spec.optimization.trainer out"
+    elif spec.own_metric is not None:
+        reason, what = Reason.UNTRUSTED_METRIC, "The metric own"
+        instead = "name a metric that is built in as spec.data.evaluation.metric.name"
+    else:
+        return None
+    message = (
+        f"{what} is code of yours, and pool {spec.serving.pool} runs none: have spec.trustedCode "
+        f"of the ServingPool set to true, or {instead}."
+    )
+    return refusal(reason, message)
 
 
 def refusal(reason: Reason, message: str) -> Condition:

@@ -122,6 +122,7 @@ def job(work: Work, pool_name: str, pool: ServingPoolSpec, reason: str) -> Apply
         calibration_digest=work.intake.calibration_digest,
         evaluation_digest=work.intake.evaluation_digest,
         trainer_digest=work.intake.trainer_digest,
+        metric_digest=work.intake.metric_digest,
         reason=reason,
     )
 

@@ -143,6 +143,8 @@ def data(report: Report) -> Markup:
         [
             ("calibration", _dataset(found.at("calibration"))),
             ("evaluation", _dataset(found.at("evaluation"))),
+            ("code of the metric", _code(report.raw.at("ownMetric"))),
+            ("code of the trainer", _code(report.raw.at("trainer"))),
             ("demand", figures.allowed(gate)),
             ("test", gate.method),
             ("samples that judged", figures.NONE if gate.samples is None else f"{gate.samples}"),
@@ -156,8 +158,20 @@ def data(report: Report) -> Markup:
 def _dataset(node: Node) -> str:
     if node.value is None:
         return "none given"
-    digest = node.at("sha256").maybe(Node.text)
-    return f"{node.at('samples').integer()} samples, sha256 {digest or 'not pinned'}"
+    return f"{node.at('samples').integer()} samples, {_digest(node)}"
+
+
+def _code(node: Node) -> str:
+    """The user's code that took part; empty without one."""
+    if node.value is None:
+        return ""
+    address = node.at("storageUri").maybe(Node.text)
+    found = [node.at("entrypoint").text(), *([f"from {address}"] if address else [])]
+    return f"{' '.join(found)}, {_digest(node)}"
+
+
+def _digest(node: Node) -> str:
+    return f"sha256 {node.at('sha256').maybe(Node.text) or 'not pinned'}"
 
 
 def model(report: Report) -> Markup:

@@ -184,6 +184,30 @@ def test_schedules(admission: Admission, text: str) -> None:
     _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
 
 
+@pytest.mark.parametrize("entry", documents.ENTRY_POINTS)
+def test_entry_points(admission: Admission, entry: str) -> None:
+    for spec in documents.with_entry_point(entry):
+        _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
+
+
+METRICS: list[Document] = [
+    {"name": "own"},
+    {"own": documents.OWN_MODEL["data"]["evaluation"]["metric"]["own"]},
+    {"name": "mae", "own": {"storageUri": "s3://b/k", "entrypoint": "a:b"}},
+    {"name": "own", "own": {}},
+    {"name": "own", "own": {"storageUri": "s3://b/k", "entrypoint": "a:b"}, "positiveClass": 1},
+    {"name": "own", "own": {"storageUri": "s3://b/k", "entrypoint": "a:b", "better": "higher"}},
+    {"name": "own", "own": {"storageUri": "s3://b/k", "entrypoint": "a:b", "better": None}},
+    {"name": None, "own": None},
+]
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=str)
+def test_own_metrics(admission: Admission, metric: Document) -> None:
+    spec = documents.changed(documents.OWN_MODEL, ("data", "evaluation", "metric"), metric)
+    _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
+
+
 STORES = [
     *(
         "gs://bkt",
@@ -205,9 +229,10 @@ def test_addresses_of_stores(admission: Admission, uri: str) -> None:
 
 
 @_CASES
-@given(spec=documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL))
+@given(spec=documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL, documents.OWN_MODEL))
 @example(spec=documents.MINIMAL_MODEL)
 @example(spec=documents.FULL_MODEL)
+@example(spec=documents.OWN_MODEL)
 def test_models(admission: Admission, spec: Document) -> None:
     _agree(admission, names.OPTIMIZED_MODELS, names.OPTIMIZED_MODEL, spec, parse_model)
 

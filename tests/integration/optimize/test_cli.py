@@ -104,7 +104,7 @@ def test_a_metric_of_ones_own_decides(
     (tmp_path / "mine.py").write_text("def near(outputs, labels):\n    return labels\n")
     assert cli.main([str(model), *files, *metric, *families]) == 1
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("InvalidRequest: The metric mine.py:near gives an array of shape")
+    assert told.startswith("InvalidMetric: The metric mine.py:near gives an array of shape")
 
 
 def test_with_triton_a_whole_artifact_is_written(

@@ -117,6 +117,7 @@ def test_a_kernel_that_cannot_hold_it_is_refused(
 TAKEN: Mapping[str, tuple[Callable[[], bytes], str, str]] = {
     "an archive": (lambda: packed(train=CODE, nets=CODE), "t.tar.gz", "train:T"),
     "an archive of a folder": (lambda: packed(code__train=CODE), "t.tar.gz", "train:T"),
+    "a file": (lambda: packed(code__train=CODE), "t.tar.gz", "code/train.py:T"),
     "a package": (lambda: packed(code__train=CODE), "t.tgz", "code.train:T"),
 }
 
@@ -131,6 +132,7 @@ def test_what_is_taken(name: str, pod: Pod, tmp_path: Path) -> None:
 
 REFUSED: Mapping[str, tuple[bytes, str, str, str, str]] = {
     "another module": (CODE, "train.py", "other:T", "InvalidTrainer", "no module other"),
+    "another file": (CODE, "train.py", "other.py:T", "InvalidTrainer", "no file other.py"),
     "no module in it": (packed(a=CODE, b=CODE), "t.tar.gz", "c:T", "InvalidTrainer", "a.py, b.py"),
     "a name that leads out": (packed(**{"..__x": CODE}), "t.tar.gz", "x:T", "ArchiveUnsafe", "../"),
 }

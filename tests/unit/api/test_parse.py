@@ -17,6 +17,7 @@ from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     Accelerator,
     AccuracyGate,
+    Better,
     Dataset,
     Drift,
     EvaluationSet,
@@ -25,6 +26,7 @@ from tightship.api.v1alpha1 import (
     ModelFormat,
     Monitoring,
     OptimizedModelSpec,
+    OwnMetric,
     Resources,
     Search,
     SearchStrategy,
@@ -126,6 +128,39 @@ def test_a_trainer_has_the_defaults_of_the_command_line() -> None:
     )
 
 
+def test_a_metric_of_ones_own() -> None:
+    parsed = parse_model(documents.OWN_MODEL)
+    assert parsed.evaluation is not None
+    assert parsed.evaluation.metric is None
+    assert parsed.own_metric == OwnMetric(
+        storage_uri="pvc://code/metrics.tar.gz",
+        entrypoint="metrics/distance.py:near",
+        secret="metric",
+        better=Better.SMALLER,
+    )
+    assert parsed.optimization.gate.max_drop == 7.5
+
+
+def test_a_metric_of_ones_own_says_its_direction_itself() -> None:
+    place = ("data", "evaluation", "metric", "own")
+    code = {"storageUri": "s3://code/metric.py", "entrypoint": "metric:near"}
+    parsed = parse_model(documents.changed(documents.OWN_MODEL, place, code))
+    assert parsed.own_metric == OwnMetric(
+        storage_uri="s3://code/metric.py", entrypoint="metric:near"
+    )
+    assert parse_model(documents.FULL_MODEL).own_metric is None
+
+
+@pytest.mark.parametrize("entry", documents.ENTRY_POINTS)
+def test_entry_points_of_trainers_and_metrics_have_the_same_forms(entry: str) -> None:
+    for document in documents.with_entry_point(entry):
+        if documents.ENTRY_POINTS[entry]:
+            assert parse_model(document).serving.pool
+        else:
+            with pytest.raises(SpecError, match=r"entrypoint: must be"):
+                parse_model(document)
+
+
 def test_a_full_pool() -> None:
     parsed = parse_pool(documents.FULL_POOL)
     assert parsed.accelerator == Accelerator(
@@ -214,7 +249,7 @@ def test_nothing_but_a_spec_error_comes_out_of_any_json(spec: object) -> None:
             parse(spec)
 
 
-@given(documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL))
+@given(documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL, documents.OWN_MODEL))
 def test_models_are_parsed_or_refused_in_one_sentence(spec: documents.Document) -> None:
     try:
         parse_model(spec)

@@ -27,6 +27,7 @@ CASES: dict[str, Callable[[], _Objects]] = {
     "servers-full": lambda: server_objects(actions.servers(full=True), actions.NAMESPACE),
     "intake-minimal": lambda: [intake_job(actions.intake(full=False), actions.NAMESPACE)],
     "intake-full": lambda: [intake_job(actions.intake(full=True), actions.NAMESPACE)],
+    "intake-own-metric": lambda: [intake_job(actions.own_intake(), actions.NAMESPACE)],
     "refresh": lambda: [
         intake_job(replace(actions.intake(full=False), again=True), actions.NAMESPACE)
     ],
@@ -34,6 +35,7 @@ CASES: dict[str, Callable[[], _Objects]] = {
     "convert-full": lambda: [convert_job(actions.convert(full=True), actions.NAMESPACE)],
     "evaluate-minimal": lambda: [evaluate_job(actions.evaluate(full=False), actions.NAMESPACE)],
     "evaluate-full": lambda: [evaluate_job(actions.evaluate(full=True), actions.NAMESPACE)],
+    "convert-own-metric": lambda: [convert_job(actions.own_convert(), actions.NAMESPACE)],
     "service": lambda: [model_service(actions.service(), actions.NAMESPACE)],
     "sweep-minimal": lambda: sweep_objects(actions.sweep(full=False), actions.NAMESPACE),
     "sweep-full": lambda: sweep_objects(actions.sweep(full=True), actions.NAMESPACE),

@@ -105,6 +105,14 @@ def test_each_container_has_the_credentials_that_it_needs_and_no_other() -> None
     assert _secret_mounts(pods["server"]) == {"agent": {"store", "agent"}, "triton": set()}
 
 
+def test_only_fetch_has_the_credentials_of_a_metric() -> None:
+    pods = _pods(*actions.OWN)
+    data = {"metric", "store"}
+    assert _secret_mounts(pods["intake"]) == {"fetch": data, "inspect": set()}
+    assert _secret_mounts(pods["convert"])["fetch"] == data
+    assert _secret_mounts(pods["convert"])["convert"] == set()
+
+
 def test_only_publish_and_the_clean_up_may_write_to_a_claim() -> None:
     writers = {
         (pod, name)
@@ -150,6 +158,16 @@ def test_a_trainer_is_confined_and_trains_with_what_the_container_has() -> None:
         assert request.trainer.options.threads == 2  # of 2.5 processors
 
 
+def test_a_metric_of_ones_own_is_confined() -> None:
+    pods = _pods(*actions.OWN)
+    for pod, stage in (("intake", "inspect"), ("convert", "convert")):
+        (request,) = _requests(_containers(pods[pod])[stage])
+        assert request.metric is None
+        assert request.own_metric is not None
+        assert request.own_metric.confined
+        assert request.own_metric.trusted
+
+
 def test_triton_beside_a_converter_is_out_of_reach() -> None:
     triton = _containers(_pods(*actions.FULL)["convert"])["triton"]
     for kind in ("http", "grpc", "metrics"):
@@ -190,7 +208,7 @@ def test_a_leaving_server_has_time_to_drain_and_to_end() -> None:
 
 
 @given(
-    documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL),
+    documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL, documents.OWN_MODEL),
     documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL),
 )
 def test_whatever_is_accepted_is_rendered_within_the_rules(

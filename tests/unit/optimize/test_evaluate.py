@@ -17,6 +17,7 @@ from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.evaluate import Judging
+from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.metrics import own
 from tightship.optimize.metrics.own import Own
@@ -172,6 +173,30 @@ def test_a_metric_of_ones_own_lets_equal_answers_through_and_stops_spoilt_ones(
     spoilt = bench.candidate("spoilt", case.spoil)
     assert spoilt["stopped"]["reason"].startswith("mine.py:spread 0.0000 -> ")
     assert spoilt["gate"]["lower"] > 0.15
+
+
+PICKY = """
+def near(outputs, labels):
+    assert outputs["y"].max() < 10, "too large"
+    return -abs(outputs["y"] - labels).max(axis=1)
+"""
+
+
+def test_a_metric_that_fails_on_one_candidate_refuses_that_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(PICKY)
+    asked = MetricRequest(uri="", entry="mine:near", trusted=True, confined=False)
+    found = own.survey(asked, tmp_path, tmp_path / "survey", Budget())
+    case = Case("mae", NUMBERS, NUMBERS.astype(np.float64), [100, 1], 0.0)
+    bench = Bench(tmp_path, case, Demands(max_drop=0.15, confidence=0.95), found)
+    with pytest.raises(
+        RefusalError, match=r"AssertionError: too large \(line 3 of mine.py\)"
+    ) as told:
+        bench.candidate("spoilt", case.spoil)
+    assert told.value.reason is Reason.INVALID_METRIC
+    assert "stopped" not in bench.candidate("same", [1.0, 1.0])
 
 
 DEMANDS = {

@@ -36,9 +36,14 @@ CASES = {
         *("--worst-value", "-0.5", "--max-class-drop", "0.05", "--confidence", "0.99"),
     ],
     "own metric": ["--evaluation", "e.npz", "--metric", "some/where/mine.py:near"],
+    "own metric of a module": [
+        *("--evaluation", "e.npz", "--metric", "some/where/mine.far:near"),
+        *("--metric-better", "smaller"),
+    ],
     "objective": ["--slo-ms", "50", "--slo-percentile", "95", "--min-speedup", "2"],
     "techniques": ["--no-quantize", "--no-half-precision", "--no-prune", "--sparsity", "0.7"],
     "trainer": ["--trainer", "some/where/digits.py:Digits"],
+    "trainer of a module": ["--trainer", "some/where/nets.digits:Digits"],
     "training": [
         *("--trainer", "digits.py:Digits", "--train-techniques", "depth,zeros"),
         *("--train-epochs", "7", "--train-precision", "bf16", "--train-learning-rate", "1e-7"),

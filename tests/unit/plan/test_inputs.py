@@ -10,12 +10,14 @@ from tightship.api.artifact import IntakeResult
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     Accelerator,
+    Better,
     Dataset,
     EvaluationSet,
     LatencyObjective,
     Metric,
     ModelFormat,
     Optimization,
+    OwnMetric,
     Search,
     SearchStrategy,
     Techniques,
@@ -71,6 +73,13 @@ def trained(spec: OptimizedModelSpec, **changes: object) -> OptimizedModelSpec:
     return replace(spec, optimization=replace(spec.optimization, trainer=trainer))
 
 
+def judged(spec: OptimizedModelSpec, **changes: object) -> OptimizedModelSpec:
+    metric = OwnMetric(storage_uri="s3://b/m.py", entrypoint="m.py:near")
+    metric = replace(metric, **changes)  # type: ignore[arg-type]
+    evaluation = EvaluationSet(storage_uri="s3://c", metric=None, own_metric=metric)
+    return replace(spec, evaluation=evaluation)
+
+
 CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], str]] = {
     "source": (lambda s, p: (model(s, storage_uri="s3://b"), p), "i"),
     "secret": (lambda s, p: (model(s, secret="x"), p), "i"),
@@ -88,6 +97,7 @@ CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], 
     "worst value": (lambda s, p: (gated(s, worst_value=0.0), p), "k"),
     "search": (lambda s, p: (searched(s, Search()), p), "k"),
     "trainer": (lambda s, p: (trained(s), p), "ik"),
+    "metric of one's own": (lambda s, p: (judged(s), p), "ik"),
     "drop of a class": (lambda s, p: (gated(s, max_class_drop=0.0), p), "k"),
     "confidence": (lambda s, p: (gated(s, confidence=0.9), p), "k"),
     "objective of the class": (
@@ -160,6 +170,34 @@ def test_what_of_a_trainer_changes_which_hash(name: str) -> None:
 def test_key_depends_on_every_byte_of_a_trainer() -> None:
     identity, spec = PoolIdentity(pool_spec()), trained(model_spec())
     known = [replace(INTAKE, trainer_digest=digest) for digest in ("t", "u")]
+    assert identity.artifact_key(spec, known[0]) != identity.artifact_key(spec, known[1])
+
+
+METRICS: dict[str, tuple[dict[str, object], str]] = {
+    "place": ({"storage_uri": "s3://b/n.py"}, "i"),
+    "secret": ({"secret": "x"}, "i"),
+    "entry point": ({"entrypoint": "m.py:far"}, "ik"),
+    "direction": ({"better": Better.SMALLER}, "ik"),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_what_of_a_metric_of_ones_own_changes_which_hash(name: str) -> None:
+    changes, letters = METRICS[name]
+    before = hashes(judged(model_spec()), pool_spec())
+    after = hashes(judged(model_spec(), **changes), pool_spec())
+    assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
+
+
+def test_key_depends_on_every_byte_of_a_metric() -> None:
+    identity, spec = PoolIdentity(pool_spec()), judged(model_spec())
+    known = [replace(INTAKE, metric_digest=digest) for digest in ("t", "u", None)]
+    assert len({identity.artifact_key(spec, intake) for intake in known}) == len(known)
+
+
+def test_a_metric_and_a_trainer_are_told_apart() -> None:
+    identity, spec = PoolIdentity(pool_spec()), trained(judged(model_spec()))
+    known = [replace(INTAKE, trainer_digest=a, metric_digest=b) for a, b in ("tu", "ut")]
     assert identity.artifact_key(spec, known[0]) != identity.artifact_key(spec, known[1])
 
 

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 from tests.unit.plan.world import MIB, START, STEP, World, model_spec, pool_spec, sha
 
-from tightship.api.v1alpha1 import LatencyObjective, Optimization, Slo, Trainer
+from tightship.api.v1alpha1 import (
+    EvaluationSet,
+    LatencyObjective,
+    Optimization,
+    OptimizedModelSpec,
+    OwnMetric,
+    Slo,
+    Trainer,
+)
 from tightship.plan.actions import (
     ApplyConvertJob,
     ApplyIntakeJob,
@@ -206,15 +214,37 @@ def test_an_unknown_slo_class_names_those_that_there_are() -> None:
 TRAINED = Optimization(trainer=Trainer(storage_uri="s3://code/train.py", entrypoint="train:T"))
 
 
-def test_a_trainer_runs_only_where_the_pool_trusts_code() -> None:
+JUDGED = EvaluationSet(
+    storage_uri="s3://data/evaluation.npz",
+    metric=None,
+    own_metric=OwnMetric(storage_uri="s3://code/metric.py", entrypoint="metric.py:near"),
+)
+CODE: dict[str, tuple[OptimizedModelSpec, str, str]] = {
+    "trainer": (
+        replace(model_spec(), optimization=TRAINED),
+        "UntrustedTrainer",
+        "leave spec.optimization.trainer out",
+    ),
+    "metric": (
+        replace(model_spec(), evaluation=JUDGED),
+        "UntrustedMetric",
+        "spec.data.evaluation.metric.name",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_code_runs_only_where_the_pool_trusts_it(name: str) -> None:
+    spec, reason, remedy = CODE[name]
     world = served()
     before = world.models["intent"].status
-    world.edit("intent", replace(model_spec(), optimization=TRAINED))
+    world.edit("intent", spec)
     world.settle()
     status = world.models["intent"].status
     condition = next(c for c in status["conditions"] if c["type"] == "Converted")
-    assert (condition["status"], condition["reason"]) == ("False", "UntrustedTrainer")
+    assert (condition["status"], condition["reason"]) == ("False", reason)
     assert "spec.trustedCode" in condition["message"]
+    assert remedy in condition["message"]
     assert status["artifact"] == before["artifact"]  # what was served stays
     assert world.servers_of("intent")
 
@@ -224,17 +254,33 @@ def test_a_trainer_runs_only_where_the_pool_trusts_code() -> None:
     assert world.models["intent"].status["artifact"]["key"] != before["artifact"]["key"]
 
 
-def test_the_digest_of_a_trainer_is_pinned_and_remembered() -> None:
+def test_the_digests_of_code_are_pinned_and_remembered() -> None:
     world = World(replace(pool_spec(), trusted_code=True))
-    world.add("intent", replace(model_spec(), optimization=TRAINED))
+    world.add("intent", replace(model_spec(), optimization=TRAINED, evaluation=JUDGED))
     pinned = set()
     while not world.models["intent"].status.get("artifact"):
         found = [a for a in world.step().actions if isinstance(a, ApplyConvertJob)]
-        pinned |= {action.trainer_digest for action in found}
-    assert pinned == {sha("s3://code/train.py")}
-    assert world.models["intent"].status["conversion"]["trainerDigest"] == pinned.pop()
+        pinned |= {(action.trainer_digest, action.metric_digest) for action in found}
+    assert pinned == {(sha("s3://code/train.py"), sha("s3://code/metric.py"))}
+    done = world.models["intent"].status["conversion"]
+    assert (done["trainerDigest"], done["metricDigest"]) == pinned.pop()
     world.jobs.clear()
     assert not kinds(world) & {"ApplyIntakeJob", "ApplyConvertJob"}
+
+
+def test_other_code_of_a_metric_is_found_by_a_look_and_converted_anew() -> None:
+    world = World(replace(pool_spec(), trusted_code=True))
+    spec = replace(model_spec(), evaluation=JUDGED)
+    world.add("intent", replace(spec, model=replace(spec.model, refresh_interval=3600.0)))
+    world.settle()
+    before = world.models["intent"].status
+    world.content["s3://code/metric.py"] = "another function"
+    world.now += 3600.0
+    world.settle()
+    status = world.models["intent"].status
+    assert status["conversion"]["metricDigest"] == sha("another function")
+    assert status["artifact"]["key"] != before["artifact"]["key"]
+    assert world.ready("intent")
 
 
 def test_a_paused_model_is_left_alone() -> None:

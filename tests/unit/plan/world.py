@@ -220,7 +220,7 @@ class World:
         self.models: dict[str, ModelFact] = {}
         self.jobs: dict[str, JobFact] = {}
         self.sources: dict[str, str] = {}  # by Job: its source's URI
-        self.trainers: dict[str, str | None] = {}  # by Job: its trainer's URI
+        self.code: dict[str, tuple[str | None, str | None]] = {}  # by Job: trainer's, metric's URI
         self.pinned: dict[str, str | None] = {}  # by Job: the digest that it was given
         self.pods: dict[str, Pod] = {}
         self.deployment: ApplyServers | None = None
@@ -529,10 +529,12 @@ class World:
             state=JobState.PENDING,
         )
         self.sources[name] = action.model_spec.model.storage_uri
-        trainer = action.model_spec.optimization.trainer
-        self.trainers[name] = trainer.storage_uri if trainer else None
-        digest = action.source_digest if isinstance(action, ApplyConvertJob) else None
-        self.pinned[name] = digest
+        trainer, metric = action.model_spec.optimization.trainer, action.model_spec.own_metric
+        self.code[name] = (
+            trainer.storage_uri if trainer else None,
+            metric.storage_uri if metric else None,
+        )
+        self.pinned[name] = action.source_digest if isinstance(action, ApplyConvertJob) else None
 
     def _assign(self, pod: Pod, assignment: Assignment) -> None:
         new = {m.name: m for m in assignment.models}
@@ -603,12 +605,13 @@ class World:
         if job.kind is JobKind.EVALUATE:
             return evaluated(job.inputs, self.measured.get(uri, 0.97), time=int(self.now))
         if job.kind is not JobKind.CONVERT:
-            limits, code = self.limitations.get(uri, ()), self.trainers[job.name]
+            limits, (trainer, metric) = self.limitations.get(uri, ()), self.code[job.name]
             return IntakeResult(
                 source_digest=self._digest(uri),
                 source_bytes=10,
                 limitations=limits,
-                trainer_digest=self._digest(code) if code else None,
+                trainer_digest=self._digest(trainer) if trainer else None,
+                metric_digest=self._digest(metric) if metric else None,
             )
         return summary(job.inputs, digest=sha(job.inputs), memory=self.memory(uri))
 

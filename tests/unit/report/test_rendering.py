@@ -97,6 +97,16 @@ def test_every_candidate_has_its_place_and_reason() -> None:
     assert "tightship optimize MODEL" in shown
 
 
+def test_code_of_the_users_that_took_part_is_told() -> None:
+    raw = stored("digits")
+    assert "code of the metric" not in page.page(document.read(raw))
+    code = {"entrypoint": "metric.py:near", "storageUri": "s3://code/m.tgz", "sha256": "ab" * 32}
+    raw |= {"ownMetric": code, "trainer": {"entrypoint": "train:T", "sha256": None}}
+    shown = page.page(document.read(raw))
+    assert f"metric.py:near from s3://code/m.tgz, sha256 {'ab' * 32}" in shown
+    assert "train:T, sha256 not pinned" in shown
+
+
 def test_a_loss_off_the_scale_is_told() -> None:
     report = stored("magika")
     report["candidates"][3]["gate"].update(drop=0.9, lower=0.88, upper=0.92)

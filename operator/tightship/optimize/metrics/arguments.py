@@ -1,31 +1,37 @@
-"""The command line's option of the metric: a name, or a function of the user's own."""
+"""The command line's options of the metric: a name, or a function of the user's own."""
 
 import argparse
-from pathlib import Path
 
 from tightship.api.job import MetricRequest
-from tightship.api.v1alpha1 import Metric
+from tightship.api.v1alpha1 import Better, Metric
 from tightship.optimize import entry
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """The option of `tightship optimize`."""
+    """The options of `tightship optimize`."""
     parser.add_argument(
         "--metric",
         default=Metric.ACCURACY.value,
-        help=f"{', '.join(Metric)}, or FILE.py:NAME of your own (docs/metric.md), which is run: "
+        help=f"{', '.join(Metric)}, or {entry.FORMS} of your own (docs/metric.md), which is run: "
         "give only what you trust (default accuracy)",
+    )
+    parser.add_argument(
+        "--metric-better",
+        choices=[each.value for each in Better],
+        help="of your own metric, where its code does not say it (default larger)",
     )
 
 
 def problem(options: argparse.Namespace) -> str | None:
     """What is wrong with the options given."""
     if options.metric in list(Metric):
+        if options.metric_better:
+            return f"--metric-better is for a metric of your own; {options.metric} says it itself"
         return None
     if entry.split(options.metric) is None:
-        return f"--metric {options.metric}: it is one of {', '.join(Metric)}, or FILE.py:NAME"
+        return f"--metric {options.metric}: it is one of {', '.join(Metric)}, or {entry.FORMS}"
     if not options.evaluation:
-        return "--metric FILE.py:NAME needs --evaluation: it compares answers with labels"
+        return f"--metric {entry.FORMS} needs --evaluation: it compares answers with labels"
     return None
 
 
@@ -36,10 +42,21 @@ def builtin(options: argparse.Namespace) -> str | None:
 
 def own(options: argparse.Namespace) -> MetricRequest | None:
     """The user's own. Whoever runs this command runs the file as well: nothing else trusts it."""
-    parts = entry.split(options.metric)
+    parts = entry.below(options.metric)
     if parts is None:
         return None
-    file = Path(parts[0])
     return MetricRequest(
-        uri=str(file.parent), entry=f"{file.name}:{parts[1]}", trusted=True, confined=False
+        uri=str(parts[0]),
+        entry=parts[1],
+        trusted=True,
+        confined=False,
+        better=options.metric_better,
     )
+
+
+def command(asked: MetricRequest | None) -> list[str]:
+    """The options that ask for the same metric; its folder is left out, as all addresses are."""
+    if asked is None:
+        return []
+    better = ["--metric-better", asked.better] if asked.better else []
+    return ["--metric", asked.entry, *better]

@@ -5,7 +5,9 @@ from numbers import Real
 from types import FunctionType
 from typing import Any
 
-from tightship.optimize.failures import Reason, RefusalError
+from tightship.api.v1alpha1 import Better
+from tightship.optimize.entry import METRIC
+from tightship.optimize.failures import RefusalError
 from tightship.optimize.metrics.base import Kind, Traits
 
 _KNOWN = ("aggregate", "larger_is_better", "low", "high", "unit")
@@ -13,8 +15,8 @@ _DIRECTION = "_is_better"
 _UNIT_MAX = 40
 
 
-def traits(found: Any, entry: str) -> Traits:  # noqa: ANN401 (a user's object)
-    """The traits of a function or callable object.
+def traits(found: Any, entry: str, better: str | None = None) -> Traits:  # noqa: ANN401 (a user's)
+    """The traits of a function or callable object; `better` is what was said beside its code.
 
     Raises:
         RefusalError: it cannot be called, or an attribute is unknown or of another kind.
@@ -31,7 +33,7 @@ def traits(found: Any, entry: str) -> Traits:  # noqa: ANN401 (a user's object)
         name=entry,
         unit=_unit(found, entry),
         kind=Kind.RESAMPLED if aggregate else Kind.MEAN,
-        larger_is_better=_truth(found, "larger_is_better", entry, usual=True),
+        larger_is_better=_direction(found, entry, better),
         low=low,
         high=high,
         counted=ranged and not aggregate,
@@ -48,6 +50,17 @@ def _check_names(found: Any, entry: str) -> None:  # noqa: ANN401 (a user's obje
         raise _invalid(
             entry, f"has the attribute `{unknown[0]}`, which means nothing; {', '.join(_KNOWN)}"
         )
+
+
+def _direction(found: Any, entry: str, better: str | None) -> bool:  # noqa: ANN401
+    asked = better != Better.SMALLER
+    said = _truth(found, "larger_is_better", entry, usual=asked)
+    if better is not None and said != asked:
+        raise METRIC.refusal(
+            f"{entry} says `larger_is_better = {said}`, and was asked for with {better} as better. "
+            "Correct one of them."
+        )
+    return said
 
 
 def _truth(found: Any, name: str, entry: str, *, usual: bool) -> bool:  # noqa: ANN401
@@ -72,4 +85,4 @@ def _unit(found: Any, entry: str) -> str:  # noqa: ANN401 (a user's object)
 
 
 def _invalid(entry: str, message: str) -> RefusalError:
-    return RefusalError(Reason.INVALID_REQUEST, f"The metric {entry} {message} is due.")
+    return METRIC.refusal(f"{entry} {message} is due.")

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tightship.optimize import entry as entry_point
-from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.entry import METRIC
+from tightship.optimize.failures import RefusalError
 from tightship.optimize.metrics import declared
 from tightship.optimize.metrics.base import LOST_ERROR, Kind, Traits
 from tightship.optimize.runtime import Outputs
@@ -33,41 +34,29 @@ class Function:
 
     def refusal(self, message: str) -> RefusalError:
         """Of what the function is or does."""
-        return RefusalError(Reason.INVALID_REQUEST, f"The metric {self.entry} {message}")
+        return METRIC.refusal(f"{self.entry} {message}")
 
 
-def _named(folder: Path, entry: str) -> Any:  # noqa: ANN401 (a user's object)
-    parts = entry_point.split(entry)
-    if parts is None:
-        told = f"The metric is given as '{entry}'; it has to be FILE.py:NAME"
-        raise RefusalError(Reason.INVALID_REQUEST, told)
-    file, name = parts
-    module = entry_point.module(folder, file, "metric", Reason.INVALID_REQUEST)
-    return entry_point.named(module, name, "metric", Reason.INVALID_REQUEST)
-
-
-def load(folder: Path, entry: str) -> Function:
-    """The function with its traits.
+def load(raw: Mapping[str, Any]) -> Function:
+    """The function with its traits, of {folder, entry, better}.
 
     Raises:
         RefusalError: it cannot be loaded, or does not follow the protocol.
     """
+    entry: str = raw["entry"]
     try:
-        found = _named(folder, entry)
+        found = entry_point.load(METRIC, Path(raw["folder"]), entry)
         made = found() if isinstance(found, type) else found
     except RefusalError:
         raise
     except (Exception, SystemExit) as error:
-        raise RefusalError(
-            Reason.INVALID_REQUEST,
-            f"The metric {entry} cannot be loaded: {_told(error, entry)}",
-        ) from error
-    return Function(entry, made, declared.traits(made, entry))
+        raise METRIC.refusal(f"{entry} cannot be loaded: {_told(error, entry)}") from error
+    return Function(entry, made, declared.traits(made, entry, raw["better"]))
 
 
 def describe_task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry: {folder, entry} -> {traits}."""
-    return {"traits": asdict(load(Path(payload["folder"]), payload["entry"]).traits)}
+    """Child's entry: {folder, entry, better} -> {traits}."""
+    return {"traits": asdict(load(payload).traits)}
 
 
 class Calls:
@@ -200,9 +189,9 @@ def _kind(found: np.ndarray) -> str:
 def _told(error: BaseException, entry: str) -> str:
     """What was raised, where in the user's file, and what holds it where that may be the cause."""
     words = " ".join(f"{type(error).__name__}: {error}".split())[:_WORDS]
-    file = entry.rpartition(":")[0]
+    file = entry_point.basename(entry)
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename).name == Path(file).name]
+    lines = [frame.lineno for frame in frames if Path(frame.filename).name == file]
     if isinstance(error, SyntaxError):
         lines = [error.lineno]
     where = f" (line {lines[-1]} of {file})" if lines and lines[-1] else ""

@@ -24,12 +24,13 @@ _SHARE_OF_TIME = 0.8
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Child's entry: {folder, entry, labels, answers, z, checks, resamples, seconds} -> {found}.
+    """Child's entry: {folder, entry, better, labels, answers, z, checks, resamples, seconds}.
 
-    `found` has for each of the `answers` {value, scores, resampled, lost, share}: without scores
-    for an aggregate, `lost` is what a share of the samples costs whose answers are lost.
+    The result is {found}, which has for each of the `answers` {value, scores, resampled, lost,
+    share}: without scores for an aggregate, `lost` is what a share of the samples costs whose
+    answers are lost.
     """
-    made = function.load(Path(payload["folder"]), payload["entry"])
+    made = function.load(payload)
     labels = Dataset.load(Path(payload["labels"])).labels
     if labels is None:
         raise ValueError("labels are always given")

@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from tightship.api.job import MetricRequest
-from tightship.optimize import confine, sandbox
+from tightship.api.job import JobRequest, MetricRequest
+from tightship.optimize import sandbox, trust
 from tightship.optimize.budget import Budget
 from tightship.optimize.data import Dataset
-from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.entry import METRIC
+from tightship.optimize.failures import Reason
+from tightship.optimize.folders import Folders
 from tightship.optimize.gate import bootstrap
 from tightship.optimize.metrics.base import Judged, Kind, Traits, linear
 from tightship.optimize.runtime import Outputs
 from tightship.optimize.sandbox import CrashError, Limits
+from tightship.storage import StorageError
 
 _TASKS = "tightship.optimize.metrics"
 _REMEDIES = {
@@ -30,49 +33,52 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Own:
-    """The metric that FILE.py:NAME below `folder` names."""
+    """The metric that FILE.py:NAME or MODULE:NAME below `folder` names."""
 
     folder: str
     entry: str
     traits: Traits
+    better: str | None = None  # as it was asked for
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Own":
         """Reads what `dataclasses.asdict` made."""
-        return cls(folder=raw["folder"], entry=raw["entry"], traits=_traits(raw["traits"]))
+        return cls(**{**raw, "traits": _traits(raw["traits"])})
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What a child needs to load it, as JSON."""
+        return {"folder": self.folder, "entry": self.entry, "better": self.better}
+
+
+def take(request: JobRequest, folders: Folders, scratch: Path, budget: Budget) -> Own | None:
+    """The metric that the request asks for; None where a built-in one judges.
+
+    Raises:
+        RefusalError: it may not be run, cannot be loaded, or does not follow the protocol.
+        StorageError: an unsafe or broken archive, or a link among the files.
+    """
+    asked = request.own_metric
+    if asked is None:
+        return None
+    target = scratch / "metric-code"
+    folder = trust.folder(METRIC, asked, folders.metric, target, request, folders)
+    return survey(asked, folder, scratch / "metric", budget)
 
 
 def survey(asked: MetricRequest, folder: Path, scratch: Path, budget: Budget) -> Own:
     """The metric and what it says of itself.
 
     Raises:
-        RefusalError: it may not be run, cannot be loaded, or does not follow the protocol.
+        RefusalError: it cannot be loaded, or does not follow the protocol.
     """
-    _may_run(asked)
-    payload = {"folder": str(folder.resolve()), "entry": asked.entry}
-    found = _run("function:describe_task", payload, scratch, 0, budget.metric_seconds)
-    return Own(**payload, traits=_traits(found["traits"]))
+    named = {"folder": str(folder.resolve()), "entry": asked.entry, "better": asked.better}
+    found = _run("function:describe_task", named, scratch, 0, budget.metric_seconds)
+    return Own.from_json({**named, **found})
 
 
 def _traits(raw: Mapping[str, Any]) -> Traits:
     return Traits(**{**raw, "kind": Kind(raw["kind"])})
-
-
-def _may_run(asked: MetricRequest) -> None:
-    if not asked.trusted:
-        raise RefusalError(
-            Reason.INVALID_REQUEST,
-            f"The metric {asked.entry} is code of your own, and runs only where "
-            "spec.trustedCode of the ServingPool is true. Name one of the metrics that are built "
-            "in, or have it set.",
-        )
-    if asked.confined and not confine.abi():
-        raise RefusalError(
-            Reason.INVALID_REQUEST,
-            f"The metric {asked.entry} is code of your own, and this node's kernel has no Landlock "
-            "(Linux 5.13 or newer, switched on), which is what holds it in one folder. Name one "
-            "of the metrics that are built in, or convert on other nodes.",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +107,7 @@ def judge(
     resamples = bootstrap.count(asked.confidence) if asked.bound else 0
     seconds = Budget().metric_seconds
     payload = {
-        "folder": own.folder,
-        "entry": own.entry,
+        **own.named,
         "labels": str((data / "labels").resolve()),
         "answers": [str(folder.resolve()) for folder in folders],
         "z": NormalDist().inv_cdf(asked.confidence),
@@ -146,6 +151,6 @@ def _run(
         return sandbox.run_confined(f"{_TASKS}.{task}", payload, scratch, limits)
     except CrashError as crash:
         remedy = _REMEDIES.get(crash.reason, "Try it by itself on a few samples.")
-        raise RefusalError(
-            Reason.INVALID_REQUEST, f"The metric {payload['entry']} failed: {crash}. {remedy}"
-        ) from crash
+        raise METRIC.refusal(f"{payload['entry']} failed: {crash}. {remedy}") from crash
+    except StorageError as error:
+        raise METRIC.refusal(f"{payload['entry']} left what it may not: {error}") from error

@@ -30,13 +30,6 @@ def skipped(options: TrainingOptions, reason: str) -> tuple[dict[str, Any], ...]
     )
 
 
-def module_file(folder: Path, module: str) -> Path | None:
-    """The file that `import module` would read below a folder; None where there is none."""
-    path = folder.joinpath(*module.split("."))
-    files = (path.with_name(f"{path.name}.py"), path / "__init__.py")
-    return next((file for file in files if file.is_file()), None)
-
-
 def setup(asked: TrainerRequest | None, folder: Path | None) -> dict[str, Any] | None:
     """What a child needs to use the trainer in that folder, as JSON; None without one."""
     if asked is None or folder is None:

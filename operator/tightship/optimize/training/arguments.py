@@ -2,7 +2,6 @@
 
 import argparse
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from tightship.api.training import (
@@ -13,6 +12,7 @@ from tightship.api.training import (
     TrainerRequest,
     TrainingOptions,
 )
+from tightship.optimize import entry
 
 _CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "precision": PRECISIONS}
 _KINDS: dict[str, type] = {
@@ -54,8 +54,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--trainer",
-        metavar="FILE.py:NAME",  # or FOLDER/MODULE:NAME, as resources name it
-        help="see docs/techniques/trainer.md",
+        metavar="FILE.py:NAME",
+        help="or MODULE:NAME; see docs/techniques/trainer.md",
     )
     for name in (each.name for each in fields(TrainingOptions)):
         kinds: dict[str, Any] = {"choices": _CHOICES[name]} if name in _CHOICES else {}
@@ -66,11 +66,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _flag(name: str) -> str:
     return f"--train-{name.replace('_', '-')}"
-
-
-def file(options: argparse.Namespace) -> Path:
-    """The trainer's file, or its module below the folder that it is imported from."""
-    return Path(str(options.trainer).rpartition(":")[0])
 
 
 def request(options: argparse.Namespace) -> TrainerRequest | None:
@@ -86,17 +81,16 @@ def request(options: argparse.Namespace) -> TrainerRequest | None:
         if given:
             raise ValueError(f"{_flag(next(iter(given)))} needs --trainer FILE.py:NAME")
         return None
-    if not options.trainer.rpartition(":")[2].isidentifier() or not file(options).name:
-        raise ValueError(
-            f"--trainer is given as '{options.trainer}'; it has to be FILE.py:NAME or "
-            "FOLDER/MODULE:NAME"
-        )
+    parts = entry.below(options.trainer)
+    if parts is None:
+        raise ValueError(f"--trainer is given as '{options.trainer}'; it has to be {entry.FORMS}")
     if "techniques" in given:
         given["techniques"] = tuple(each for each in given["techniques"].split(",") if each)
     return TrainerRequest(
-        uri=str(file(options).parent),
-        entry=f"{file(options).name}:{options.trainer.rpartition(':')[2]}",
+        uri=str(parts[0]),
+        entry=parts[1],
         trusted=True,  # who runs this command runs the file as well
+        confined=False,
         options=TrainingOptions(**given),
     )
 

@@ -1,8 +1,6 @@
 """Loads a user's trainer and checks what it gives, so that each mistake is told in plain words."""
 
 import copy
-import importlib
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from tightship.api.training import TrainingOptions
-from tightship.optimize import entry as user_code
-from tightship.optimize.failures import Reason, RefusalError
-from tightship.optimize.training import batches, module_file
+from tightship.optimize import entry as entry_point
+from tightship.optimize.entry import TRAINER
+from tightship.optimize.failures import RefusalError
+from tightship.optimize.training import batches
 from tightship.optimize.training.batches import Batches
 from tightship.optimize.training.protocol import Batch, Replacement, Trainer
 
@@ -23,7 +22,7 @@ EXAMPLES = 8
 
 def invalid(message: str) -> RefusalError:
     """A refusal of the trainer."""
-    return RefusalError(Reason.INVALID_TRAINER, f"The trainer {message}")
+    return TRAINER.refusal(message)
 
 
 class Subject:
@@ -102,29 +101,10 @@ def load(folder: Path, entry: str, options: TrainingOptions) -> Subject:
         Exception: whatever the user's code raises.
     """
     torch.manual_seed(options.seed)
-    return Subject(_checked(_named(_module(folder, entry), entry), entry), options)
+    return Subject(_checked(_made(entry_point.load(TRAINER, folder, entry)), entry), options)
 
 
-def _module(folder: Path, entry: str) -> Any:  # noqa: ANN401 (a user's module)
-    file, colon, name = entry.partition(":")
-    if not colon or not name.isidentifier():
-        raise invalid(f"is given as '{entry}'; it has to be FILE.py:NAME or MODULE:NAME")
-    if Path(file).suffix != user_code.SUFFIX:
-        return _imported(folder, file)
-    return user_code.module(folder, file, "trainer", Reason.INVALID_TRAINER)
-
-
-def _imported(folder: Path, module: str) -> Any:  # noqa: ANN401 (a user's module)
-    """What `import` makes of it: modules of a package may import one another."""
-    if module_file(folder, module) is None:
-        raise invalid(f"module {module} does not exist below its folder. Check the name.")
-    sys.path.insert(0, str(folder.resolve()))
-    return importlib.import_module(module)
-
-
-def _named(module: Any, entry: str) -> Any:  # noqa: ANN401 (a user's object)
-    name = entry.partition(":")[2]
-    found = user_code.named(module, name, "trainer", Reason.INVALID_TRAINER)
+def _made(found: Any) -> Any:  # noqa: ANN401 (a user's object)
     if isinstance(found, type) or (callable(found) and not hasattr(found, "build")):
         return found()
     return found

@@ -1,5 +1,6 @@
 """A user's own metric: its bounds cover the truth, and whatever it does wrong is one plain line."""
 
+import dataclasses
 import importlib
 import json
 import math
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from tightship.api.job import MetricRequest
-from tightship.optimize import confine, sandbox
+from tightship.optimize import sandbox
 from tightship.optimize.budget import Budget
-from tightship.optimize.failures import RefusalError
+from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.gate import bootstrap, verdict
 from tightship.optimize.gate.verdict import Demands, Verdict
 from tightship.optimize.metrics import declared, own
@@ -70,10 +71,14 @@ def child() -> None:
     """The test runs real children."""
 
 
-def surveyed(code: str, folder: Path, budget: Budget | None = None) -> Own:
+def surveyed(
+    code: str, folder: Path, budget: Budget | None = None, better: str | None = None
+) -> Own:
     (folder / "code").mkdir(exist_ok=True)
     (folder / "code" / "mine.py").write_text(code)
-    asked = MetricRequest(uri="", entry="mine.py:metric", trusted=True, confined=False)
+    asked = MetricRequest(
+        uri="", entry="mine.py:metric", trusted=True, confined=False, better=better
+    )
     return own.survey(asked, folder / "code", folder / "survey", budget or Budget())
 
 
@@ -219,6 +224,7 @@ def test_a_mistake_is_one_line_with_its_cause(name: str, tmp_path: Path) -> None
     assert "\n" not in caught.value.message
     assert "Traceback" not in caught.value.message
     assert caught.value.message.startswith("The metric ")
+    assert caught.value.reason is Reason.INVALID_METRIC
 
 
 @pytest.mark.usefixtures("child")
@@ -245,6 +251,13 @@ def test_an_answer_that_is_not_finite_is_the_worst(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("child")
+def test_what_it_leaves_must_be_plain_files(tmp_path: Path) -> None:
+    code = RIGHT + "import os\nos.symlink('/etc/passwd', 'link')\n"
+    with pytest.raises(RefusalError, match=r"mine\.py:metric left what it may not: .*link"):
+        surveyed(code, tmp_path)
+
+
+@pytest.mark.usefixtures("child")
 def test_code_writes_nowhere_else(tmp_path: Path) -> None:
     target = tmp_path / "elsewhere"
     code = f"open({str(target)!r}, 'w')\n"
@@ -253,14 +266,32 @@ def test_code_writes_nowhere_else(tmp_path: Path) -> None:
     assert not target.exists()
 
 
-def test_only_trusted_code_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = MetricRequest(uri="", entry="mine.py:metric", trusted=False)
-    with pytest.raises(RefusalError, match=r"spec\.trustedCode of the ServingPool"):
-        own.survey(asked, tmp_path, tmp_path / "s", Budget())
-    monkeypatch.setattr(confine, "abi", lambda: 0)
-    asked = MetricRequest(uri="", entry="mine.py:metric", trusted=True)
-    with pytest.raises(RefusalError, match="no Landlock"):
-        own.survey(asked, tmp_path, tmp_path / "s", Budget())
+DIRECTIONS = {
+    "not said": (RIGHT, None, True),
+    "said beside the code": (
+        OBJECT.replace("    larger_is_better = False\n", ""),
+        "smaller",
+        False,
+    ),
+    "said twice alike": (OBJECT, "smaller", False),
+    "larger": (RIGHT, "larger", True),
+}
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_which_direction_is_better(name: str, tmp_path: Path) -> None:
+    code, better, larger = DIRECTIONS[name]
+    found = surveyed(code, tmp_path, better=better)
+    assert found.traits.larger_is_better is larger
+    asked = Asked(confidence=0.95, checks=True)
+    assert own.judge(found, LABELS, (ANSWERS,), asked, tmp_path / "judge")
+    assert Own.from_json(dataclasses.asdict(found)) == found
+
+
+@pytest.mark.parametrize(("code", "better"), [(OBJECT, "larger"), (AGGREGATE, "larger")])
+def test_two_directions_are_one_too_many(code: str, better: str, tmp_path: Path) -> None:
+    with pytest.raises(RefusalError, match=r"larger_is_better = False.*Correct one of them"):
+        surveyed(code, tmp_path, better=better)
 
 
 def test_a_bootstrap_bound_covers_the_truth_as_often_as_it_says() -> None:
