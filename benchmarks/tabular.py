@@ -45,12 +45,13 @@ def measure(bench: Bench, name: str) -> float:
     with tempfile.TemporaryDirectory(prefix="tightship-bench-") as root:
         folders = Folders(Path(root))
         folders.source.mkdir(parents=True)
-        skops.io.dump(case.estimator, folders.source / "model.skops")
+        model = folders.source / "model.skops"
+        skops.io.dump(case.estimator, model)
         arrays: dict[str, Any] = {**case.rows, "labels": case.labels}
         np.savez(folders.evaluation, **arrays)
         request = replace(REQUEST, source_format="sklearn")
         budget = Budget()
-        exported = source.export(request, source.find(folders.source), folders, budget)
+        exported = source.export(request, model, folders, budget)
         agreeing = _agreeing(case, exported.model)
         found = speed.measure(exported, 1, folders.scratch / "speed", budget)
     if isinstance(found, str):

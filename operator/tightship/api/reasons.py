@@ -86,8 +86,8 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "correct the metric; docs/metric.md has what is checked",
     ),
     "InvalidModel": Meaning(
-        "nothing there, empty, truncated, damaged, no ONNX, or ONNX Runtime or scikit-learn cannot "
-        "load it",
+        "nothing there, empty, truncated, damaged, no ONNX, or ONNX Runtime, scikit-learn or torch "
+        "cannot load it",
         "export or upload it again; check it with `onnx.checker`",
     ),
     "InvalidRequest": Meaning(
@@ -151,7 +151,8 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "a link, a device, or a name that leads out of the folder", "plain files in its place"
     ),
     "UnsafeModel": Meaning(
-        "a pickle (PyTorch, joblib) in a pool without trustedCode or on a kernel without Landlock, "
+        "a pickle, or a model of torch, in a pool without trustedCode or on a kernel without "
+        "Landlock, "
         "a .skops file with unknown types or wild trees, a program, an archive in an archive, "
         "external data outside the model's folder or behind a link",
         "plain ONNX with its data beside it; .skops for scikit-learn",
@@ -167,7 +168,9 @@ JOB_FAILURES: Mapping[str, Meaning] = {
         "or outputs, scalars where there is no batch axis, axes of length 0, inputs without a "
         "declared shape, a newer opset or IR version than the runtime's, no inputs, runs on no "
         "inputs that could be made up; a scikit-learn model of another version, that skl2onnx does "
-        "not know, or whose ONNX answers differ",
+        "not know, or whose ONNX answers differ; a model of torch that is weights alone, that it "
+        "cannot export, whose ONNX answers differ, that answers by chance or takes something else "
+        "than tensors, a TorchScript archive without data, or a converter image without torch",
         "export it otherwise; give evaluation data",
     ),
     "UnsupportedOperation": Meaning(

@@ -23,6 +23,11 @@ class ModelFormat(StrEnum):
     ONNX = "onnx"  # one .onnx file, or a folder or archive with exactly one, or in the Hub's layout
     TRITON = "triton"  # a folder or archive in Triton's layout: config.pbtxt and VERSION/model.onnx
     SKLEARN = "sklearn"  # a fitted estimator: .skops, or with trustedCode .joblib and .pkl
+    TORCH = "torch"  # with trustedCode: what torch.jit.save or torch.export.save wrote
+
+
+CODE_FORMATS = frozenset({ModelFormat.SKLEARN, ModelFormat.TORCH})
+"""Formats whose sources may run code when they are read."""
 
 
 class Metric(StrEnum):

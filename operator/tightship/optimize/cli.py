@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         description="Find a smaller, faster variant of a model inside an accuracy gate.",
     )
     made.add_argument(
-        "model", type=Path, help="an .onnx or .skops file, an archive, or a model's folder"
+        "model", type=Path, help="an .onnx, .skops or .pt2 file, an archive, or a model's folder"
     )
     made.add_argument(
         "--output", type=Path, required=True, help="folder for the artifact (emptied)"
@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     own_metric.add(made)
     made.add_argument("--format", choices=[f.value for f in ModelFormat], default="onnx")
     made.add_argument(
-        "--trusted-code", action="store_true", help="take pickles, which run code when read"
+        "--trusted-code",
+        action="store_true",
+        help="take pickles and models of torch, which run code when read",
     )
     made.add_argument("--max-drop", type=float, default=0.01, help="of the metric (default 0.01)")
     made.add_argument(

@@ -37,6 +37,7 @@ from tightship.optimize.proof import Outcome, TritonAddress
 from tightship.optimize.search import space
 from tightship.optimize.search.explore import Found, Search
 from tightship.optimize.selection import Ranking
+from tightship.optimize.tabular import source as tabular
 from tightship.optimize.tabular import speed
 from tightship.optimize.tabular.speed import Speed
 from tightship.optimize.techniques import Facts, Recipe, trained
@@ -134,7 +135,7 @@ def _against_sklearn(
 ) -> None:
     """Time a scikit-learn model beside the ONNX model that it was turned into."""
     exported = conversion.intake.exported
-    if exported is None:
+    if not isinstance(exported, tabular.Exported):
         return
     with conversion.stage(Stage.SKLEARN, progress):
         threads = conversion.request.threads

@@ -33,7 +33,10 @@ _MAGICS: tuple[tuple[bytes, Reason, str], ...] = (
 )
 _PICKLE_OPENERS = (b"c__builtin__", b"cposix", b"cos\n", b"(dp", b"(lp", b"csklearn", b"cnumpy")
 _PICKLE_SUFFIXES = {".pkl", ".pickle", ".joblib"}
-_ONNX_REMEDY = "Give an ONNX file (torch.onnx.export, skl2onnx, tf2onnx)."
+_ONNX_REMEDY = (
+    "Give an ONNX file (torch.onnx.export, skl2onnx, tf2onnx), or say what it is by modelFormat: "
+    "torch, sklearn."
+)
 
 
 @dataclass(frozen=True, slots=True)

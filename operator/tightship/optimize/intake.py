@@ -1,6 +1,7 @@
 """Intake: from fetched bytes to a model with a known contract and data that fit it."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,19 +13,36 @@ from tightship.optimize import data, hostile, sandbox, serving, space
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
-from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.metrics import own, registry
 from tightship.optimize.metrics.base import Truth
 from tightship.optimize.metrics.own import Own
-from tightship.optimize.opened import opened
+from tightship.optimize.opened import lone, opened
 from tightship.optimize.probe import MADE
+from tightship.optimize.pytorch import source as pytorch
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.optimize.tabular import source as tabular
 from tightship.optimize.training import source as training
 from tightship.optimize.wire import Outline
 
 PROBE_THREADS = 1
+
+Exported = tabular.Exported | pytorch.Exported
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Who makes ONNX of a format whose models are files with one of these suffixes."""
+
+    kind: str
+    suffixes: frozenset[str]
+    export: Callable[[JobRequest, Path, Folders, Budget], Exported]
+
+
+_MAKERS = {
+    ModelFormat.SKLEARN: _Maker("scikit-learn", tabular.SUFFIXES, tabular.export),
+    ModelFormat.TORCH: _Maker("torch", pytorch.SUFFIXES, pytorch.export),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +60,7 @@ class Intake:
     golden: Dataset
     limitations: tuple[Told, ...]
     warnings: tuple[str, ...]
-    exported: tabular.Exported | None = None  # what a scikit-learn model was turned into
+    exported: Exported | None = None  # what a model of scikit-learn or torch was turned into
     own: Own | None = None  # the user's own metric
     trainer: training.Source | None = None
 
@@ -91,14 +109,16 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
 
 def _located(
     target: Path, request: JobRequest, folders: Folders, budget: Budget
-) -> tuple[hostile.Located, tabular.Exported | None]:
-    """The ONNX model, which for scikit-learn has to be made first; `target` is for archives."""
+) -> tuple[hostile.Located, Exported | None]:
+    """The ONNX model, which for some formats has to be made first; `target` is for archives."""
     model_format = ModelFormat(request.source_format)
-    models = tabular.SUFFIXES if model_format is ModelFormat.SKLEARN else frozenset()
+    maker = _MAKERS.get(model_format)
+    models = maker.suffixes if maker else frozenset()
     found = opened(folders.source, target, request.source_uri, request, folders, models)
-    if model_format is not ModelFormat.SKLEARN:
+    if maker is None:
         return hostile.locate(found, model_format), None
-    exported = tabular.export(request, tabular.find(found), folders, budget)
+    file = lone(found, models, maker.kind, model_format.value)
+    exported = maker.export(request, file, folders, budget)
     return hostile.Located(exported.model), exported
 
 
@@ -143,19 +163,12 @@ def _probed(
     try:
         found = sandbox.run("tightship.optimize.probe:task", payload, scratch / "probe", limits)
     except CrashError as crash:
-        raise _unloadable(crash) from crash
+        raise sandbox.refusal(
+            crash,
+            "The model could not be loaded and run once",
+            "Check it with onnx.checker and export it again.",
+        ) from crash
     return Contract.from_json(found)
-
-
-def _unloadable(crash: CrashError) -> RefusalError:
-    remedies = {
-        Reason.OUT_OF_MEMORY: "Give the pool's converter more memory, or a smaller model.",
-        Reason.TIMED_OUT: "Give the pool's converter more processors, or a smaller model.",
-        Reason.NO_SPACE: "Raise spec.converter.scratchSize of the ServingPool.",
-    }
-    reason = crash.reason if crash.reason in remedies else Reason.INVALID_MODEL
-    remedy = remedies.get(crash.reason, "Check it with onnx.checker and export it again.")
-    return RefusalError(reason, f"The model could not be loaded and run once: {crash}. {remedy}")
 
 
 def _dataset(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tightship.api.job import JobRequest
 from tightship.optimize import space
+from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.storage import (
     ArchiveLimits,
@@ -43,3 +44,26 @@ def opened(
         return fetched
     unpack(fetched / files[0], target, limits)
     return target
+
+
+def lone(folder: Path, suffixes: AbstractSet[str], kind: str, model_format: str) -> Path:
+    """The only file with one of these suffixes in a folder; others may lie beside it.
+
+    `kind` names such models in words.
+
+    Raises:
+        RefusalError: none, or more than one.
+        StorageError: a link, a device, or a name that leads elsewhere.
+    """
+    files = [folder / name for name in check_folder(folder)]
+    found = [file for file in files if file.suffix.lower() in suffixes]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(str(file.relative_to(folder)) for file in (found or files)[:4]) or "nothing"
+    *most, last = sorted(suffixes)
+    problem = f"{len(found)} {kind} models" if found else f"no {', '.join(most)} or {last} file"
+    raise RefusalError(
+        Reason.UNSUPPORTED_MODEL if found else Reason.INVALID_MODEL,
+        f"The source holds {problem} ({names}). With modelFormat {model_format}, name one model; "
+        "for an ONNX file use onnx.",
+    )

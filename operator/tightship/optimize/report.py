@@ -14,6 +14,7 @@ from tightship.optimize import machine, reproduce
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.conversion import Conversion, timings_json
 from tightship.optimize.engine import Executable
+from tightship.optimize.pytorch import source as pytorch
 from tightship.optimize.search import front
 from tightship.optimize.search.front import Standing
 from tightship.optimize.timing import Latency
@@ -44,7 +45,7 @@ def report(conversion: Conversion) -> dict[str, Any]:
                 "filled": list(conversion.config.filled),
             },
             "normalised": conversion.normalised or None,
-            **_sklearn(conversion),
+            **_exported(conversion),
         },
         "data": _data(conversion),
         "trainer": _code(request.trainer),
@@ -67,11 +68,13 @@ def report(conversion: Conversion) -> dict[str, Any]:
     return clean
 
 
-def _sklearn(conversion: Conversion) -> dict[str, Any]:
-    """What a scikit-learn model was turned into; nothing for others."""
+def _exported(conversion: Conversion) -> dict[str, Any]:
+    """What a model of scikit-learn or torch was turned into; nothing for others."""
     exported, speed_ = conversion.intake.exported, conversion.sklearn_speed
     if exported is None:
         return {}
+    if isinstance(exported, pytorch.Exported):
+        return {"torch": exported.facts}
     return {"sklearn": {**exported.facts, "speed": asdict(speed_) if speed_ else None}}
 
 

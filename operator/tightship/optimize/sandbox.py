@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,15 +58,12 @@ class Limits:
         )
 
     def for_training(self, seconds: float) -> "Limits":
-        """Training for that long, and its start and export; all the container's memory.
+        """Training for that long, and its start and export; all the container's memory."""
+        return replace(self, seconds=seconds + self.seconds, memory=memory_limit()).with_libraries()
 
-        torch's libraries for GPUs take 4 GiB of addresses, and hardly any memory.
-        """
-        return Limits(
-            seconds=seconds + self.seconds,
-            memory=memory_limit() + _LIBRARIES,
-            file_bytes=self.file_bytes,
-        )
+    def with_libraries(self) -> "Limits":
+        """Room for torch: its libraries for GPUs take 4 GiB of addresses, and hardly any memory."""
+        return replace(self, memory=self.memory + _LIBRARIES)
 
 
 class CrashError(Exception):
@@ -75,6 +72,17 @@ class CrashError(Exception):
     def __init__(self, message: str, reason: Reason) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+def refusal(crash: CrashError, failed: str, remedy: str) -> RefusalError:
+    """A child that read a model and crashed, as a refusal; `remedy` where the model is to blame."""
+    remedies = {
+        Reason.OUT_OF_MEMORY: "Give the pool's converter more memory, or a smaller model.",
+        Reason.TIMED_OUT: "Give the pool's converter more processors, or a smaller model.",
+        Reason.NO_SPACE: "Raise spec.converter.scratchSize of the ServingPool.",
+    }
+    reason = crash.reason if crash.reason in remedies else Reason.INVALID_MODEL
+    return RefusalError(reason, f"{failed}: {crash}. {remedies.get(crash.reason, remedy)}")
 
 
 def environment(scratch: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tightship.api.training import TrainingOptions
-from tightship.api.v1alpha1 import ModelFormat, Objective
+from tightship.api.v1alpha1 import CODE_FORMATS, Objective
 
 if TYPE_CHECKING:
     from tightship.api.artifact import IntakeResult
@@ -109,7 +109,7 @@ def _inputs(
     spec: OptimizedModelSpec, image: str, hosts: tuple[str, ...], limits: tuple[int, int, bool]
 ) -> str:
     model = spec.model
-    trusted = limits[2] and model.format is ModelFormat.SKLEARN  # the others run no code
+    trusted = limits[2] and model.format in CODE_FORMATS
     return digest(
         {
             **({"trustedCode": True} if trusted else {}),

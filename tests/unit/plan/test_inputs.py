@@ -9,6 +9,7 @@ from tests.unit.plan.world import model_spec, pool_spec
 from tightship.api.artifact import IntakeResult
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
+    CODE_FORMATS,
     Accelerator,
     Better,
     Dataset,
@@ -120,6 +121,7 @@ CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], 
     "servers": (lambda s, p: (s, replace(p, max_servers=7)), ""),
     "trusted code of a format without code": (lambda s, p: (s, replace(p, trusted_code=True)), ""),
     "format": (lambda s, p: (model(s, format=ModelFormat.SKLEARN), p), "ik"),
+    "format of torch": (lambda s, p: (model(s, format=ModelFormat.TORCH), p), "ik"),
 }
 
 
@@ -131,8 +133,9 @@ def test_what_changes_which_hash(name: str) -> None:
     assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
 
 
-def test_trust_is_asked_anew_where_a_source_may_run_code() -> None:
-    spec, pool = model(model_spec(), format=ModelFormat.SKLEARN), pool_spec()
+@pytest.mark.parametrize("code", sorted(CODE_FORMATS))
+def test_trust_is_asked_anew_where_a_source_may_run_code(code: ModelFormat) -> None:
+    spec, pool = model(model_spec(), format=code), pool_spec()
     before, after = hashes(spec, pool), hashes(spec, replace(pool, trusted_code=True))
     assert before[0] != after[0]
     assert before[1:] == after[1:]

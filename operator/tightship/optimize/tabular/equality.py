@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tightship.optimize.closeness import apart
 from tightship.optimize.tabular.predict import LABEL
 
 TOLERANCE = 1e-4
@@ -50,9 +51,9 @@ def compare(expected: Answers, got: Answers) -> Equality:
         if one.shape != other.shape or one.dtype.kind not in "fiub":
             wrong |= ~_same(one, other, count)
             continue
-        apart, scale = _apart(one, other)
-        wrong |= apart > TOLERANCE
-        worst = max(worst, float(apart.max(initial=0.0)))
+        gap, scale = apart(one, other)
+        wrong |= gap > TOLERANCE
+        worst = max(worst, float(gap.max(initial=0.0)))
         near |= _margin(one) <= 2 * TOLERANCE * scale
     differing = np.zeros(count, bool)
     if LABEL in expected:
@@ -71,18 +72,6 @@ def _aligned(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray
     if one.ndim == other.ndim and one.shape[1:] == (1,) and other.shape[1:] == (_BINARY,):
         return one, other[:, 1:]
     return one, other.reshape(one.shape) if other.size == one.size else other
-
-
-def _apart(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
-    """(greatest difference of each sample as a share of the scale, the scale)."""
-    first, second = one.astype(np.float64), other.astype(np.float64)
-    finite = np.abs(first[np.isfinite(first)])
-    scale = float(finite.max(initial=0.0)) or 1.0
-    with np.errstate(invalid="ignore"):
-        apart = np.abs(first - second) / scale
-    equal = (first == second) | (np.isnan(first) & np.isnan(second))
-    found = np.where(equal, 0.0, np.nan_to_num(apart, nan=1e9, posinf=1e9))
-    return found.reshape(len(first), -1).max(axis=1, initial=0.0), scale
 
 
 def _margin(scores: np.ndarray) -> np.ndarray:

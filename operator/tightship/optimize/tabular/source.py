@@ -10,7 +10,6 @@ from tightship.optimize.budget import Budget
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.sandbox import CrashError, Limits
-from tightship.storage import check_folder
 
 MODEL = "model.onnx"
 ROWS = "rows"
@@ -37,26 +36,6 @@ class Exported:
         return tuple(self.facts["notes"])
 
 
-def find(folder: Path) -> Path:
-    """The only model file in a folder of plain files; others may lie beside it.
-
-    Raises:
-        RefusalError: none, or more than one.
-        StorageError: a link, a device, or a name that leads elsewhere.
-    """
-    files = [folder / name for name in check_folder(folder)]
-    found = [file for file in files if file.suffix.lower() in SUFFIXES]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(str(file.relative_to(folder)) for file in (found or files)[:4]) or "nothing"
-    problem = f"{len(found)} scikit-learn models" if found else "no .skops, .joblib or .pkl file"
-    raise RefusalError(
-        Reason.UNSUPPORTED_MODEL if found else Reason.INVALID_MODEL,
-        f"The source holds {problem} ({names}). With modelFormat sklearn, name one model; for an "
-        "ONNX file use onnx.",
-    )
-
-
 def export(request: JobRequest, found: Path, folders: Folders, budget: Budget) -> Exported:
     """The model as ONNX, held equal to scikit-learn's answers.
 
@@ -75,7 +54,11 @@ def export(request: JobRequest, found: Path, folders: Folders, budget: Budget) -
     try:
         facts = sandbox.run_confined(_TASK, payload, scratch, limits)
     except CrashError as crash:
-        raise _crashed(crash) from crash
+        raise sandbox.refusal(
+            crash,
+            "The scikit-learn model could not be read and converted",
+            "Save it again, or export it as ONNX yourself.",
+        ) from crash
     return Exported(
         source=source,
         model=scratch / MODEL,
@@ -99,16 +82,3 @@ def _may_run_code(name: str, *, trusted: bool) -> None:
             f"newer, switched on), which is what holds its code in one folder. {_SAFE}, or convert "
             "on other nodes.",
         )
-
-
-def _crashed(crash: CrashError) -> RefusalError:
-    remedies = {
-        Reason.OUT_OF_MEMORY: "Give the pool's converter more memory, or a smaller model.",
-        Reason.TIMED_OUT: "Give the pool's converter more processors, or a smaller model.",
-        Reason.NO_SPACE: "Raise spec.converter.scratchSize of the ServingPool.",
-    }
-    reason = crash.reason if crash.reason in remedies else Reason.INVALID_MODEL
-    remedy = remedies.get(crash.reason, "Save it again, or export it as ONNX yourself.")
-    return RefusalError(
-        reason, f"The scikit-learn model could not be read and converted: {crash}. {remedy}"
-    )

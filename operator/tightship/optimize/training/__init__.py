@@ -1,6 +1,6 @@
 """Training: smaller models from a user's own trainer, by pruning, distillation, other blocks.
 
-Only this package imports torch, which is an extra; nothing else here needs it.
+Only this package and `pytorch` import torch, which is an extra; nothing else needs it.
 """
 
 from dataclasses import asdict

@@ -1,0 +1,1 @@
+"""Models that torch saved with their code: read, turned into ONNX, and held equal to torch."""

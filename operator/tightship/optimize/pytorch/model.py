@@ -1,0 +1,241 @@
+"""A model of torch as its file has it: what it takes, what it answers, and it as ONNX.
+
+Runs in a confined child: the file is code.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.export.graph_signature import ConstantArgument, InputKind, TensorArgument
+from torch.utils import _pytree as pytree
+
+from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.normalise import OPSET
+from tightship.optimize.pytorch.archive import Kind
+from tightship.optimize.pytorch.inputs import Argument
+
+_ONE_FILE = 1_500_000_000  # bytes of weights that a protobuf message surely takes
+_WORDS = 400
+
+
+class Model(Protocol):
+    """What both kinds of file have in common. Inputs are given in the order of `arguments`."""
+
+    arguments: tuple[Argument, ...]
+    real: str  # dtype of its own numbers
+    examples: Mapping[str, np.ndarray] | None  # inputs that the file brings, by argument
+
+    def ask(self, inputs: Sequence[Tensor]) -> Any:  # noqa: ANN401 (whatever forward returns)
+        """The model's answer, as its code gives it."""
+        ...
+
+    def write(
+        self, inputs: Sequence[Tensor], names: Sequence[str], answers: Sequence[str], target: Path
+    ) -> None:
+        """The model as ONNX with these names of inputs and outputs.
+
+        Of what the file says nothing about, the first axis is free where `inputs` are a batch of
+        two and more, all else as it is there.
+        """
+        ...
+
+
+class Script:
+    """A TorchScript archive. It names its arguments, and has neither shapes nor types of them."""
+
+    examples = None
+
+    def __init__(self, path: Path) -> None:
+        self._module = torch.jit.load(str(path), map_location="cpu").eval()
+        self.arguments = tuple(_arguments(self._module))
+        self.real = _real(self._module.state_dict().values())
+
+    def ask(self, inputs: Sequence[Tensor]) -> Any:  # noqa: ANN401 (whatever forward returns)
+        """The model's answer."""
+        return self._module(*inputs)
+
+    def write(
+        self, inputs: Sequence[Tensor], names: Sequence[str], answers: Sequence[str], target: Path
+    ) -> None:
+        """By torch's exporter for TorchScript: the other one takes no control flow of it."""
+        free = all(each.ndim and len(each) > 1 for each in inputs)
+        torch.onnx.export(
+            self._module,
+            tuple(inputs),
+            str(target),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(names),
+            output_names=list(answers),
+            dynamic_axes={name: {0: "batch"} for name in (*names, *answers)} if free else None,
+        )
+
+
+class Program:
+    """An exported program. It has names, types and shapes, free axes included, and examples."""
+
+    def __init__(self, path: Path) -> None:
+        self._program = torch.export.load(str(path))
+        self._module = self._program.module()
+        self._flat, self.arguments = _signature(self._program)
+        self.real = _real(self._program.state_dict.values())
+        self._bytes = sum(each.nbytes for each in self._program.state_dict.values())
+        self.examples = self._examples()
+
+    def _examples(self) -> dict[str, np.ndarray] | None:
+        if self._program.example_inputs is None:
+            return None
+        flat = pytree.tree_leaves(self._program.example_inputs)
+        tensors = [each.detach().cpu() for each in flat if isinstance(each, Tensor)]
+        if len(tensors) != len(self.arguments):
+            return None
+        pairs = zip(self.arguments, tensors, strict=True)
+        return {argument.name: each.numpy() for argument, each in pairs}
+
+    def ask(self, inputs: Sequence[Tensor]) -> Any:  # noqa: ANN401 (whatever forward returns)
+        """The model's answer; inputs of another shape than the program's are an error."""
+        rest = iter(inputs)
+        flat = [next(rest) if each is _TENSOR else each for each in self._flat]
+        args, kwargs = pytree.tree_unflatten(flat, self._program.call_spec.in_spec)
+        return self._module(*args, **kwargs)
+
+    def write(
+        self, inputs: Sequence[Tensor], names: Sequence[str], answers: Sequence[str], target: Path
+    ) -> None:
+        """Shapes are the program's, whatever the inputs are."""
+        del inputs
+        torch.onnx.export(
+            self._program,
+            (),
+            str(target),
+            dynamo=True,
+            input_names=list(names),
+            output_names=list(answers),
+            external_data=self._bytes > _ONE_FILE,
+            verbose=False,
+        )
+
+
+_TENSOR = object()  # the place of a tensor among arguments that the program has fixed
+
+
+def load(path: Path, kind: Kind) -> Model:
+    """The model of a file.
+
+    Raises:
+        RefusalError: torch cannot read it, or it takes something else than tensors.
+    """
+    made: type[Script | Program] = Script if kind is Kind.SCRIPT else Program
+    try:
+        return made(path)
+    except RefusalError:
+        raise
+    except Exception as error:
+        raise RefusalError(
+            Reason.INVALID_MODEL,
+            f"torch {torch.__version__} cannot read '{path.name}': {words(error)} Save it again, "
+            "from the processor (model.cpu()), with this version of torch; or give ONNX.",
+        ) from error
+
+
+def words(error: Exception) -> str:
+    """What torch says, on one line; of TorchScript's own tracebacks the last."""
+    told = f"{type(error).__name__}: {error}"
+    if "Traceback of TorchScript" in told:
+        told = [line for line in told.splitlines() if line.strip()][-1]
+    return " ".join(told.split())[:_WORDS].rstrip(".") + "."
+
+
+def _arguments(module: Any) -> list[Argument]:  # noqa: ANN401 (torch has no types)
+    """Those of forward; what is no tensor has to have a default."""
+    if not hasattr(module, "forward"):
+        raise _no_tensors("has no method forward")
+    found = []
+    for each in module.forward.schema.arguments[1:]:
+        default = each.has_default_value()
+        if str(each.type) not in ("Tensor", "Optional[Tensor]"):
+            if not default:
+                raise _no_tensors(f"takes '{each.name}' of type {each.type}")
+            break
+        found.append(Argument(each.name, optional=default))
+    return found
+
+
+def _signature(program: Any) -> tuple[list[Any], tuple[Argument, ...]]:  # noqa: ANN401 (likewise)
+    """What the program was called with, flat, and which of it are tensors."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    flat, arguments = [], []
+    for spec in program.graph_signature.input_specs:
+        if spec.kind is not InputKind.USER_INPUT:
+            continue
+        if isinstance(spec.arg, ConstantArgument):
+            flat.append(spec.arg.value)
+        elif isinstance(spec.arg, TensorArgument):
+            flat.append(_TENSOR)
+            kind = str(values[spec.arg.name].dtype).removeprefix("torch.")
+            arguments.append(Argument(spec.arg.name, kind))
+        else:
+            raise _no_tensors(f"takes '{spec.arg.name}', a number")
+    return flat, tuple(arguments)
+
+
+def _no_tensors(problem: str) -> RefusalError:
+    return RefusalError(
+        Reason.UNSUPPORTED_MODEL,
+        f"The torch model {problem}. A served model takes and answers tensors alone: wrap it in a "
+        "module whose forward does, and save that.",
+    )
+
+
+def _real(weights: Any) -> str:  # noqa: ANN401 (tensors)
+    found = [
+        each.dtype for each in weights if isinstance(each, Tensor) and each.is_floating_point()
+    ]
+    if torch.bfloat16 in found:
+        raise RefusalError(
+            Reason.UNSUPPORTED_MODEL,
+            "The model's weights are bfloat16, which clients cannot send. Save it in float32 "
+            "(model.float()): half precision is found by the conversion where it pays.",
+        )
+    return str(found[0]).removeprefix("torch.") if found else "float32"
+
+
+def answers(value: Any, taken: Sequence[str]) -> dict[str, Tensor]:  # noqa: ANN401 (likewise)
+    """The tensors of an answer by name: its keys or fields, else output, or output_0 and so on.
+
+    A name in `taken`, an input's, gets an underscore.
+
+    Raises:
+        RefusalError: the answer holds something else than tensors, or none.
+    """
+    found: dict[str, Tensor] = {}
+    for name, tensor in _leaves(value, ""):
+        name_ = name or "output"
+        while name_ in found or name_ in taken:
+            name_ += "_"
+        found[name_] = tensor
+    if not found:
+        raise _no_tensors("answers nothing")
+    return found
+
+
+def _leaves(value: Any, name: str) -> list[tuple[str, Tensor]]:  # noqa: ANN401 (likewise)
+    if isinstance(value, Tensor):
+        return [(name, value)]
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        parts = [(str(key), part) for key, part in value.items()]
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        parts = list(zip(value._fields, value, strict=True))
+    elif isinstance(value, tuple | list):
+        parts = [(f"{name or 'output'}_{number}", part) for number, part in enumerate(value)]
+        if len(parts) == 1:
+            parts = [(name, value[0])]
+    else:
+        raise _no_tensors(f"answers with a {type(value).__name__}")
+    return [leaf for key, part in parts for leaf in _leaves(part, key)]

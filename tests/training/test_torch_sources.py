@@ -1,0 +1,476 @@
+"""Models that torch saved: as ONNX they answer as torch does, or are refused in a sentence."""
+
+import io
+import json
+import os
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jsonschema  # type: ignore[import-untyped]
+import numpy as np
+import onnx
+import pytest
+import torch
+from tests.integration.optimize.harness import REQUEST, Pod
+from tests.support.cache import REPOSITORY
+from torch import Tensor, nn
+
+from tightship.api.job import DataRequest
+from tightship.optimize import cli, confine
+from tightship.optimize.failures import RefusalError
+from tightship.optimize.folders import Folders
+from tightship.optimize.pytorch import task
+
+SCHEMA = REPOSITORY / "docs" / "reference" / "report.schema.json"
+FREE = torch.export.Dim.DYNAMIC
+Saved = Callable[[Path], None]
+Arrays = dict[str, np.ndarray]
+
+
+@pytest.fixture(autouse=True)
+def _calm() -> Iterator[None]:
+    """The exporters warn of themselves; a child passes that over."""
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def numbers(*shape: int, count: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((count, *shape))
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answers, _ = self.lstm(x)
+        return answers[:, -1]
+
+
+class Both(NamedTuple):
+    sums: Tensor
+    words: Tensor
+
+
+class Several(nn.Module):
+    """Three inputs of three types, one with a default; two outputs with names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+
+    def forward(self, x: Tensor, ids: Tensor, mask: Tensor | None = None) -> Both:
+        words = self.table(ids)
+        if mask is not None:
+            words = words * mask.unsqueeze(-1)
+        return Both(x + words.sum(1), ids * 2)
+
+
+class Keyed(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"scores": x * 2, "class": x.argmax(1)}
+
+
+class Branching(nn.Module):
+    """Another way for another input, and a loop over a length that the input has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = torch.zeros_like(x[:, 0])
+        for column in range(x.size(1)):
+            found = found * 0.5 + x[:, column]
+        if bool(found.sum() > 0):
+            return found.unsqueeze(1)
+        return -found.unsqueeze(1) * 3
+
+
+class Alone(nn.Module):
+    """Takes one sample without a batch axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.dot(x, self.weight).reshape(1)
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+
+
+def convolution() -> nn.Module:
+    layers = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    return nn.Sequential(*layers).eval()
+
+
+def scripted(module: nn.Module) -> Saved:
+    return lambda file: torch.jit.save(torch.jit.script(module), str(file))
+
+
+def traced(module: nn.Module, *example: Tensor) -> Saved:
+    return lambda file: torch.jit.save(torch.jit.trace(module, example), str(file))
+
+
+def program(module: nn.Module, *example: Tensor, shapes: Any = None) -> Saved:  # noqa: ANN401
+    """`shapes` as torch.export takes them; every first axis is free unless told."""
+    if shapes is None:
+        shapes = tuple({0: FREE} for _ in example)
+
+    def save(file: Path) -> None:
+        made = torch.export.export(module, example, dynamic_shapes=shapes)
+        buffer = io.BytesIO()
+        torch.export.save(made, buffer)
+        file.write_bytes(buffer.getvalue())
+
+    return save
+
+
+def converted(folder: Path, saved: Saved, arrays: Mapping[str, np.ndarray] | None) -> Any:  # noqa: ANN401
+    """What the child tells; its files lie in the folder."""
+    file = folder / "model.pt"
+    saved(file)
+    if arrays is not None:
+        np.savez(folder / "data.npz", **dict(arrays))  # type: ignore[arg-type] # of savez' options
+    kind = "program" if "archive_format" in _names(file) else "torchscript"
+    given = {"path": str(folder / "data.npz"), "what": "evaluation"}
+    payload = {"path": str(file), "kind": kind, "samples": 64, "batch": 8}
+    return task.convert_task({**payload, "data": given if arrays is not None else None})
+
+
+def _names(file: Path) -> set[str]:
+    with zipfile.ZipFile(file) as archive:
+        return {name.rpartition("/")[2] for name in archive.namelist()}
+
+
+def interface(file: Path) -> tuple[dict[str, list[Any]], list[str]]:
+    """Inputs with their axes, free ones as None; names of outputs."""
+    graph = onnx.load(file).graph
+    inputs = {
+        value.name: [
+            dim.dim_value if dim.HasField("dim_value") else None
+            for dim in value.type.tensor_type.shape.dim
+        ]
+        for value in graph.input
+    }
+    return inputs, [value.name for value in graph.output]
+
+
+X6 = {"x": numbers(6)}
+MANY = {"x": numbers(4), "ids": np.arange(10).reshape(5, 2)}
+MODELS: dict[str, tuple[Callable[[], Saved], Arrays, Mapping[str, list[Any]], list[str]]] = {
+    "program": (lambda: program(mlp(), torch.randn(2, 6)), X6, {"x": [None, 6]}, ["output"]),
+    "script": (lambda: scripted(mlp()), {"rows": numbers(6)}, {"rows": [None, 6]}, ["output"]),
+    "convolution": (
+        lambda: traced(convolution(), torch.randn(1, 1, 8, 8)),
+        {"pixels": numbers(1, 8, 8)},
+        {"pixels": [None, 1, 8, 8]},
+        ["output"],
+    ),
+    "recurrent script": (
+        lambda: scripted(Recurrent().eval()),
+        {"x": numbers(5, 3, count=20)},
+        {"x": [None, 5, 3]},
+        ["output"],
+    ),
+    "several inputs": (
+        lambda: scripted(Several().eval()),
+        MANY,
+        {"x": [None, 4], "ids": [None, 2]},
+        ["sums", "words"],
+    ),
+    "and the one with a default": (
+        lambda: scripted(Several().eval()),
+        {**MANY, "mask": np.array([[1.0, 0.0]] * 5)},
+        {"x": [None, 4], "ids": [None, 2], "mask": [None, 2]},
+        ["sums", "words"],
+    ),
+    "keys": (
+        lambda: program(Keyed(), torch.randn(2, 6)),
+        X6,
+        {"x": [None, 6]},
+        ["scores", "class"],
+    ),
+    "control flow": (lambda: scripted(Branching()), X6, {"x": [None, 6]}, ["output"]),
+    "a batch of one alone": (
+        lambda: program(mlp(), torch.randn(1, 6), shapes=()),
+        X6,
+        {"x": [1, 6]},
+        ["output"],
+    ),
+    "no batch axis": (lambda: scripted(Alone()), X6, {"x": [6]}, ["output"]),
+    "no weights": (
+        lambda: scripted(nn.Softmax(dim=1)),
+        {"a": np.arange(15).reshape(5, 3) / 7},
+        {"a": [None, 3]},
+        ["output"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_answers_as_torch_does(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved, arrays, inputs, outputs = MODELS[name]
+    monkeypatch.chdir(tmp_path)
+    told = converted(tmp_path, saved(), arrays)
+    assert interface(tmp_path / "model.onnx") == (inputs, outputs)
+    assert told["agreement"]["difference"] < 1e-4
+    assert told["rows"] == "given"
+
+
+def test_a_program_brings_its_own_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = converted(tmp_path, program(mlp(), torch.randn(2, 6)), None)
+    assert told["rows"] == "examples"
+    assert told["inputs"] == {"input": "float32"}
+    assert "no data were given" in told["notes"][0]
+
+
+def test_arrays_under_other_names_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arrays = {"numbers": MANY["x"], "words": MANY["ids"]}
+    told = converted(tmp_path, scripted(Several().eval()), arrays)
+    assert told["notes"] == [
+        "the data's arrays were taken in their order: x is numbers, ids is words"
+    ]
+
+
+class Number(nn.Module):
+    def forward(self, x: Tensor, times: int) -> Tensor:
+        return x * times
+
+
+class Listed(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, float]:
+        return {"mean": float(x.mean())}
+
+
+class Chaotic(nn.Module):
+    """Multiplies the rounding of a long sum so much that two runtimes cannot agree."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(512, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin((x @ self.weight) * 1e8)
+
+
+class Foreign(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.eigvals(x).real
+
+
+REFUSED: dict[str, tuple[Callable[[], Saved], Arrays | None, str, str]] = {
+    "no data": (lambda: scripted(mlp()), None, "UnsupportedModel", "some samples are enough"),
+    "another number of inputs": (
+        lambda: scripted(mlp()),
+        {"a": numbers(6), "b": numbers(6)},
+        "DataInvalid",
+        "hold ['a', 'b'], and the model takes ['input']",
+    ),
+    "another shape": (
+        lambda: scripted(mlp()),
+        {"a": numbers(7)},
+        "DataInvalid",
+        "fails on samples",
+    ),
+    "a number as input": (
+        lambda: scripted(Number()),
+        X6,
+        "UnsupportedModel",
+        "takes 'times' of type int",
+    ),
+    "no tensor as answer": (
+        lambda: scripted(Listed()),
+        X6,
+        "UnsupportedModel",
+        "answers with a float",
+    ),
+    "training": (
+        lambda: traced(nn.Sequential(nn.Linear(6, 64), nn.Dropout(0.5)).train(), torch.randn(2, 6)),
+        X6,
+        "UnsupportedModel",
+        "model.eval()",
+    ),
+    "bfloat16": (
+        lambda: scripted(mlp().bfloat16()),
+        X6,
+        "UnsupportedModel",
+        "model.float()",
+    ),
+    "chaos": (
+        lambda: scripted(Chaotic()),
+        {"x": numbers(512)},
+        "UnsupportedModel",
+        "of its greatest value",
+    ),
+    "no such operator": (
+        lambda: scripted(Foreign()),
+        {"x": numbers(3, 3)},
+        "UnsupportedModel",
+        "linalg",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, arrays, reason, words = REFUSED[name]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RefusalError) as caught:
+        converted(tmp_path, saved(), arrays)
+    assert words in caught.value.message
+    assert caught.value.reason.value == reason
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
+    made = Pod(Folders(tmp_path / "pod"), REQUEST, monkeypatch)
+    made.folders.source.mkdir(parents=True)
+    made.folders.fetched.write_text('{"source_digest": "' + "d" * 64 + '", "source_bytes": 1}')
+    made.ask(source_format="torch", trusted_code=True)
+    return made
+
+
+trusted = pytest.mark.skipif(not confine.abi(), reason="this kernel has no Landlock")
+
+
+@trusted
+@pytest.mark.parametrize("kind", ["program", "script"])
+def test_an_intake_takes_it(kind: str, pod: Pod) -> None:
+    saved = program(mlp(), torch.randn(2, 6)) if kind == "program" else scripted(mlp())
+    saved(pod.folders.source / "model.pt2")
+    np.savez(pod.folders.calibration, input=numbers(6))
+    pod.ask(calibration=DataRequest(uri="file:///c.npz", max_samples=5))
+    assert pod.run("inspect")["result"]["limitations"] == []
+
+
+WEIGHTS: dict[str, Callable[[Path], None]] = {
+    "state_dict": lambda file: torch.save(mlp().state_dict(), file),
+    "module": lambda file: torch.save(mlp(), file),
+    "before 1.6": lambda file: torch.save(
+        mlp().state_dict(), file, _use_new_zipfile_serialization=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_alone_are_refused_with_how_to_export(name: str, pod: Pod) -> None:
+    WEIGHTS[name](pod.folders.source / "model.pt")
+    failure = pod.refused("inspect")
+    assert failure.reason == "UnsupportedModel"
+    assert "torch.export.save(" in failure.message
+
+
+@trusted
+@pytest.mark.parametrize("at", [0.3, 0.7])
+def test_damaged_files(at: float, pod: Pod) -> None:
+    """Whole on the outside, noise within."""
+    file = pod.folders.source / "model.pt2"
+    program(mlp(), torch.randn(2, 6))(file)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content[: int(len(content) * at)])
+    failure = pod.refused("inspect")
+    assert failure.reason == "InvalidModel"
+    assert "Save it again" in failure.message
+
+
+class Canary:
+    """A pickle that runs code when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return os.mkdir, (str(self._path),)
+
+
+def _with_pickle(file: Path, canary: Path) -> None:
+    """A program one of whose weights is a pickle, as torch.export.load takes them."""
+    program(mlp(), torch.randn(2, 6))(file)
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    (listed,) = (name for name in members if name.endswith("model_weights_config.json"))
+    config = json.loads(members[listed])
+    entry = next(iter(config["config"].values()))
+    entry["use_pickle"] = True
+    buffer = io.BytesIO()
+    torch.save(Canary(canary), buffer)
+    (weight,) = (name for name in members if name.endswith(f"weights/{entry['path_name']}"))
+    members |= {listed: json.dumps(config).encode(), weight: buffer.getvalue()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_a_program_can_hold_code(pod: Pod, tmp_path: Path) -> None:
+    """Why they are trusted or not read: torch itself runs it."""
+    file, canary = tmp_path / "model.pt2", tmp_path / "canary"
+    _with_pickle(file, canary)
+    with suppress(Exception):  # whatever torch meets then
+        torch.export.load(str(file))
+    assert canary.exists()
+    pod.ask(trusted_code=False)
+    (pod.folders.source / "model.pt2").write_bytes(file.read_bytes())
+    assert pod.refused("inspect").reason == "UnsafeModel"
+
+
+@trusted
+def test_trusted_code_does_not_write_outside(pod: Pod, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    _with_pickle(pod.folders.source / "model.pt2", canary)
+    failure = pod.refused("inspect")
+    assert failure.reason == "InvalidModel"
+    assert "Permission" in failure.message
+    assert not canary.exists()
+
+
+class Writing(nn.Module):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.path: str = path
+
+    def forward(self, x: Tensor) -> Tensor:
+        torch.save(x, self.path)
+        return x
+
+
+@trusted
+def test_neither_does_torchscript(pod: Pod, tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    scripted(Writing(str(canary)))(pod.folders.source / "model.pt")
+    np.savez(pod.folders.calibration, x=numbers(6))
+    pod.ask(calibration=DataRequest(uri="file:///c.npz", max_samples=5))
+    assert pod.refused("inspect").reason == "DataInvalid"
+    assert not canary.exists()
+
+
+@trusted
+def test_the_command_line_optimizes_it(tmp_path: Path) -> None:
+    model = tmp_path / "model.pt2"
+    program(convolution(), torch.randn(2, 1, 8, 8))(model)
+    np.savez(tmp_path / "c.npz", pixels=numbers(1, 8, 8, count=40).astype(np.float32))
+    output = tmp_path / "out"
+    options = ["--calibration", str(tmp_path / "c.npz"), "--output", str(output), "--no-openvino"]
+    options += ["--no-half-precision", "--no-prune", "--no-cache", "--no-quantize"]
+    assert cli.main([str(model), "--format", "torch", "--trusted-code", *options]) == 0
+    report = json.loads((output / "report.json").read_text())
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    assert report["source"]["format"] == "torch"
+    assert report["source"]["torch"]["format"] == "program"
+    assert report["source"]["torch"]["agreement"]["difference"] < 1e-4
+    assert report["source"]["contract"]["inputs"][0]["name"] == "pixels"
+    assert report["source"]["contract"]["max_batch"] > 1
+    assert "--format torch --trusted-code" in " ".join(report["reproduce"]["command"])
