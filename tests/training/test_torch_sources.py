@@ -167,6 +167,18 @@ MANY = {"x": numbers(4), "ids": np.arange(10).reshape(5, 2)}
 MODELS: dict[str, tuple[Callable[[], Saved], Arrays, Mapping[str, list[Any]], list[str]]] = {
     "program": (lambda: program(mlp(), torch.randn(2, 6)), X6, {"x": [None, 6]}, ["output"]),
     "script": (lambda: scripted(mlp()), {"rows": numbers(6)}, {"rows": [None, 6]}, ["output"]),
+    "free lengths": (
+        lambda: program(Keyed(), torch.randn(2, 6), shapes=({0: FREE, 1: FREE},)),
+        X6,
+        {"x": [None, None]},
+        ["scores", "class"],
+    ),
+    "recurrent program": (
+        lambda: program(Recurrent().eval(), torch.randn(2, 5, 3)),
+        {"x": numbers(5, 3, count=20)},
+        {"x": [None, 5, 3]},
+        ["output"],
+    ),
     "convolution": (
         lambda: traced(convolution(), torch.randn(1, 1, 8, 8)),
         {"pixels": numbers(1, 8, 8)},

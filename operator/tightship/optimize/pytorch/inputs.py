@@ -1,7 +1,7 @@
 """What a torch model takes, and which array of a data file is which of its arguments."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -15,11 +15,15 @@ Feed = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One tensor that the model takes. `dtype` is numpy's name, None where the file has none."""
+    """One tensor that the model takes. `dtype` is numpy's name, None where the file has none.
+
+    `free` has the axes that the file says may vary, with the name of the length.
+    """
 
     name: str
     dtype: str | None = None
     optional: bool = False
+    free: Mapping[int, str] = field(default_factory=dict)
 
 
 class Form(StrEnum):
@@ -78,21 +82,49 @@ def _cast(array: np.ndarray, name: str, known: str | None, what: str, real: str)
 
 
 def feeds(arrays: Feed, form: Form, size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Inputs of all samples, in batches of `size`; where they go side by side, the first alone too.
+    """Inputs of all samples, in batches of exactly `size` where they go side by side.
 
-    Both sizes are asked: an export may have kept the one that it was made with.
+    The last batch takes some again; fewer samples than `size` are one smaller batch.
     """
     if form is Form.EXAMPLE:
         yield dict(arrays)
-        return
-    if form is Form.BATCH:
-        yield {name: array[:1] for name, array in arrays.items()}
+    elif form is Form.BATCH:
         for start in range(0, count(arrays), size):
-            yield {name: array[start : start + size] for name, array in arrays.items()}
-        return
-    for row in range(count(arrays)):
-        place = slice(row, row + 1) if form is Form.ONE else row
-        yield {name: np.asarray(array[place]) for name, array in arrays.items()}
+            end = max(0, min(start, count(arrays) - size))
+            yield {name: array[end : end + size] for name, array in arrays.items()}
+    else:
+        for row in range(count(arrays)):
+            place = slice(row, row + 1) if form is Form.ONE else row
+            yield {name: np.asarray(array[place]) for name, array in arrays.items()}
+
+
+def first(arrays: Feed, form: Form, size: int) -> dict[str, np.ndarray]:
+    """The first of `feeds`."""
+    return next(feeds(arrays, form, size))
+
+
+def others(
+    feed: Feed, form: Form, arguments: Sequence[Argument]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """The same inputs in other sizes, and in words which."""
+    if form is Form.BATCH:
+        yield "for one sample alone", {name: array[:1] for name, array in feed.items()}
+    cut = _shorter(feed, arguments)
+    if any(cut[name].shape != array.shape for name, array in feed.items()):
+        yield "with half the length in its free axes", cut
+
+
+def _shorter(feed: Feed, arguments: Sequence[Argument]) -> dict[str, np.ndarray]:
+    """With half the length in every free axis but the batch."""
+    batch = {argument.free.get(0) for argument in arguments}
+    found = {}
+    for argument, (name, array) in zip(arguments, feed.items(), strict=False):
+        cut = [slice(None)] * array.ndim
+        for axis, length in argument.free.items():
+            if length not in batch:
+                cut[axis] = slice(0, (array.shape[axis] + 1) // 2)
+        found[name] = array[tuple(cut)]
+    return found
 
 
 def count(arrays: Feed) -> int:
@@ -103,5 +135,5 @@ def count(arrays: Feed) -> int:
 def example(arrays: Feed, form: Form) -> dict[str, np.ndarray]:
     """What the model is exported with: two samples, or the first one."""
     if form is not Form.BATCH:
-        return next(feeds(arrays, form, 1))
+        return first(arrays, form, 1)
     return {name: array[np.arange(2) % len(array)] for name, array in arrays.items()}

@@ -4,6 +4,7 @@ Runs in a confined child: the file is code.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,24 +23,31 @@ _ONE_FILE = 1_500_000_000  # bytes of weights that a protobuf message surely tak
 _WORDS = 400
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the ONNX model's tensors are called, in their order."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 class Model(Protocol):
     """What both kinds of file have in common. Inputs are given in the order of `arguments`."""
 
     arguments: tuple[Argument, ...]
     real: str  # dtype of its own numbers
+    shaped: bool  # the file says its shapes, so that no example decides them
     examples: Mapping[str, np.ndarray] | None  # inputs that the file brings, by argument
 
     def ask(self, inputs: Sequence[Tensor]) -> Any:  # noqa: ANN401 (whatever forward returns)
         """The model's answer, as its code gives it."""
         ...
 
-    def write(
-        self, inputs: Sequence[Tensor], names: Sequence[str], answers: Sequence[str], target: Path
-    ) -> None:
-        """The model as ONNX with these names of inputs and outputs.
+    def write(self, inputs: Sequence[Tensor], names: Names, target: Path, *, free: bool) -> None:
+        """The model as ONNX.
 
-        Of what the file says nothing about, the first axis is free where `inputs` are a batch of
-        two and more, all else as it is there.
+        Where the file says nothing of shapes, they are those of `inputs`, with the first axis of
+        all inputs and outputs `free` or not.
         """
         ...
 
@@ -47,6 +55,7 @@ class Model(Protocol):
 class Script:
     """A TorchScript archive. It names its arguments, and has neither shapes nor types of them."""
 
+    shaped = False
     examples = None
 
     def __init__(self, path: Path) -> None:
@@ -58,25 +67,26 @@ class Script:
         """The model's answer."""
         return self._module(*inputs)
 
-    def write(
-        self, inputs: Sequence[Tensor], names: Sequence[str], answers: Sequence[str], target: Path
-    ) -> None:
+    def write(self, inputs: Sequence[Tensor], names: Names, target: Path, *, free: bool) -> None:
         """By torch's exporter for TorchScript: the other one takes no control flow of it."""
-        free = all(each.ndim and len(each) > 1 for each in inputs)
         torch.onnx.export(
             self._module,
             tuple(inputs),
             str(target),
             dynamo=False,
             opset_version=OPSET,
-            input_names=list(names),
-            output_names=list(answers),
-            dynamic_axes={name: {0: "batch"} for name in (*names, *answers)} if free else None,
+            input_names=list(names.inputs),
+            output_names=list(names.outputs),
+            dynamic_axes=dict.fromkeys((*names.inputs, *names.outputs), {0: "batch"})
+            if free
+            else None,
         )
 
 
 class Program:
     """An exported program. It has names, types and shapes, free axes included, and examples."""
+
+    shaped = True
 
     def __init__(self, path: Path) -> None:
         self._program = torch.export.load(str(path))
@@ -103,18 +113,16 @@ class Program:
         args, kwargs = pytree.tree_unflatten(flat, self._program.call_spec.in_spec)
         return self._module(*args, **kwargs)
 
-    def write(
-        self, inputs: Sequence[Tensor], names: Sequence[str], answers: Sequence[str], target: Path
-    ) -> None:
+    def write(self, inputs: Sequence[Tensor], names: Names, target: Path, *, free: bool) -> None:
         """Shapes are the program's, whatever the inputs are."""
-        del inputs
+        del inputs, free
         torch.onnx.export(
             self._program,
             (),
             str(target),
             dynamo=True,
-            input_names=list(names),
-            output_names=list(answers),
+            input_names=list(names.inputs),
+            output_names=list(names.outputs),
             external_data=self._bytes > _ONE_FILE,
             verbose=False,
         )
@@ -176,11 +184,15 @@ def _signature(program: Any) -> tuple[list[Any], tuple[Argument, ...]]:  # noqa:
             flat.append(spec.arg.value)
         elif isinstance(spec.arg, TensorArgument):
             flat.append(_TENSOR)
-            kind = str(values[spec.arg.name].dtype).removeprefix("torch.")
-            arguments.append(Argument(spec.arg.name, kind))
+            arguments.append(_argument(spec.arg.name, values[spec.arg.name]))
         else:
             raise _no_tensors(f"takes '{spec.arg.name}', a number")
     return flat, tuple(arguments)
+
+
+def _argument(name: str, value: Tensor) -> Argument:
+    free = {axis: str(n) for axis, n in enumerate(value.shape) if not isinstance(n, int)}
+    return Argument(name, str(value.dtype).removeprefix("torch."), free=free)
 
 
 def _no_tensors(problem: str) -> RefusalError:

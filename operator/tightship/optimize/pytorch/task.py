@@ -1,6 +1,6 @@
 """The child's work: a torch model as ONNX, compared with torch's own answers; confined."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,8 +17,8 @@ from tightship.optimize.pytorch import agreement, inputs
 from tightship.optimize.pytorch.agreement import Agreement
 from tightship.optimize.pytorch.archive import Kind
 from tightship.optimize.pytorch.inputs import Form
-from tightship.optimize.pytorch.model import Model, answers, load, words
-from tightship.optimize.runtime import Outputs
+from tightship.optimize.pytorch.model import Model, Names, answers, load, words
+from tightship.optimize.runtime import Outputs, Session
 
 MODEL = "model.onnx"
 _PACKAGES = ("torch", "onnxscript", "onnxruntime")
@@ -34,14 +34,24 @@ def convert_task(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     model = load(Path(payload["path"]), Kind(payload["kind"]))
     given = _given(model, payload)
-    tried: list[str] = []
+    tried: list[_Failure] = []
     for form in given.forms:
         with torch.no_grad():
-            found = _attempt(model, given, form, payload["batch"])
-        if isinstance(found, Agreement) and not found.problem:
+            found = _attempt(_Asked(model, list(given.arrays)), given, form, payload["batch"])
+        if isinstance(found, Agreement):
             return _told(payload["kind"], given, found, form, tried)
-        tried.append(found.problem if isinstance(found, Agreement) else found)
+        tried.append(found)
+        if model.shaped and not found.own:
+            break  # another example would give the same file
     raise _refused(given, tried)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a form of inputs leads to no model; `own`: torch itself does not take it."""
+
+    words: str
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,66 +87,95 @@ def _given(model: Model, payload: Mapping[str, Any]) -> _Given:
     return _Given({n: a[rows] for n, a in arrays.items()}, forms, tuple(notes), what)
 
 
-def _attempt(model: Model, given: _Given, form: Form, batch: int) -> Agreement | str:
+def _attempt(ask: "_Asked", given: _Given, form: Form, batch: int) -> Agreement | _Failure:
     """How equal the ONNX model is that this form of inputs gives, or why there is none."""
-    ask = _Asked(model, list(given.arrays))
     feed = inputs.example(given.arrays, form)
     try:
         first, again = ask(feed), ask(feed)
     except RefusalError:
         raise
     except Exception as error:  # noqa: BLE001 (torch raises whatever it meets)
-        return _FAILS + words(error)
+        return _Failure(words(error), own=True)
     if agreement.compare(iter([(first, again)])).problem:
         raise RefusalError(
             Reason.UNSUPPORTED_MODEL,
             "The torch model answers the same request otherwise each time, so nothing can be "
             "compared with it. Call model.eval() before it is saved, and take out what is random.",
         )
-    if form is Form.BATCH and any(len(a) != 2 if a.ndim else True for a in first.values()):  # noqa: PLR2004
-        return "its answers for two samples have no axis of two"
+    rows = {len(answer) if answer.ndim else 0 for answer in first.values()}
+    if form is Form.BATCH and rows != {len(next(iter(feed.values())))}:
+        return _Failure("its answers for two samples are not one row for each", own=True)
     try:
         Path(MODEL).unlink(missing_ok=True)
-        model.write(ask.tensors(feed), ask.names, list(first), Path(MODEL))
-        return agreement.compare(_both(ask, list(first), given.arrays, form, batch))
+        ask.write(feed, list(first), free=form is Form.BATCH)
+        return _compared(ask, list(first), given.arrays, form, batch)
     except Exception as error:  # noqa: BLE001 (torch's and ONNX Runtime's errors have no base)
-        return f"torch {torch.__version__} or ONNX Runtime {ort.__version__} fail: {words(error)}"
-
-
-_FAILS = "torch itself fails: "
+        versions = f"torch {torch.__version__} or ONNX Runtime {ort.__version__}"
+        return _Failure(f"{versions} fails: {words(error)}")
 
 
 class _Asked:
     """The model with arrays for tensors, and names for its answers."""
 
     def __init__(self, model: Model, names: list[str]) -> None:
-        self._model, self.names = model, names
+        self._model, self._names = model, names
+        self.arguments = model.arguments
 
-    def tensors(self, feed: inputs.Feed) -> list[torch.Tensor]:
+    def _tensors(self, feed: inputs.Feed) -> list[torch.Tensor]:
         """Copies: a model may write into its inputs."""
-        return [torch.from_numpy(np.array(feed[name])) for name in self.names]
+        return [torch.from_numpy(np.array(feed[name])) for name in self._names]
 
     def __call__(self, feed: inputs.Feed) -> Outputs:
-        found = answers(self._model.ask(self.tensors(feed)), self.names)
+        found = answers(self._model.ask(self._tensors(feed)), self._names)
         return {name: each.detach().cpu().numpy() for name, each in found.items()}
+
+    def takes(self, feed: inputs.Feed) -> bool:
+        """Whether torch answers at all."""
+        try:
+            self(feed)
+        except Exception:  # noqa: BLE001 (torch raises whatever it meets)
+            return False
+        return True
+
+    def write(self, feed: inputs.Feed, outputs: list[str], *, free: bool) -> None:
+        """The model as ONNX in MODEL, with this example."""
+        names = Names(tuple(self._names), tuple(outputs))
+        self._model.write(self._tensors(feed), names, Path(MODEL), free=free)
+
+
+def _compared(
+    ask: _Asked, outputs: list[str], arrays: inputs.Feed, form: Form, batch: int
+) -> Agreement | _Failure:
+    """All samples; then sizes that an export may have lost in silence, where torch takes them."""
+    session = runtime.session(Path(MODEL), 1)
+    sizes = [size for size in (batch, 2) if ask.takes(inputs.first(arrays, form, size))]
+    feeds = list(inputs.feeds(arrays, form, sizes[0] if sizes else 1))
+    found = agreement.compare(_both(ask, session, outputs, feeds))
+    if found.problem:
+        return _Failure(found.problem)
+    for where, feed in inputs.others(feeds[0], form, ask.arguments):
+        if ask.takes(feed):
+            problem = agreement.compare(_both(ask, session, outputs, [feed])).problem
+            if problem:
+                return _Failure(f"{where}, {problem}")
+    return found
 
 
 def _both(
-    ask: _Asked, outputs: Sequence[str], arrays: inputs.Feed, form: Form, batch: int
+    ask: _Asked, session: Session, outputs: list[str], feeds: Iterable[inputs.Feed]
 ) -> Iterator[tuple[Outputs, Outputs]]:
     """Torch's answers and ONNX Runtime's."""
-    session = runtime.session(Path(MODEL), 1)
-    for feed in inputs.feeds(arrays, form, batch):
-        got = session.run(list(outputs), feed)
+    for feed in feeds:
+        got = session.run(outputs, dict(feed))
         yield ask(feed), {n: np.asarray(a) for n, a in zip(outputs, got, strict=True)}
 
 
 def _told(
-    kind: str, given: _Given, found: Agreement, form: Form, tried: list[str]
+    kind: str, given: _Given, found: Agreement, form: Form, tried: list[_Failure]
 ) -> dict[str, Any]:
     notes = list(given.notes)
     if tried:
-        notes.append(f"turned into ONNX with {form} as the example: {tried[0]}")
+        notes.append(f"turned into ONNX with {form} as the example: {tried[0].words}")
     return {
         "format": kind,
         "versions": {name: metadata.version(name) for name in _PACKAGES},
@@ -147,21 +186,20 @@ def _told(
     }
 
 
-def _refused(given: _Given, tried: list[str]) -> RefusalError:
-    """Of several tries, the first that came further than torch's own answer."""
-    own = [reason.removeprefix(_FAILS) for reason in tried if reason.startswith(_FAILS)]
-    further = [reason for reason in tried if not reason.startswith(_FAILS)]
+def _refused(given: _Given, tried: list[_Failure]) -> RefusalError:
+    """By the first failure that came further than torch's own answer; else torch's own."""
+    further = [failure.words for failure in tried if not failure.own]
     if not further and given.what:
         shapes = {name: f"{a.dtype} {list(a.shape[1:])}" for name, a in given.arrays.items()}
         return data.invalid(
             given.what,
-            f"do not fit the torch model, which fails on samples of {shapes}: {own[0]} The first "
-            "axis of each array is the sample, with neither a batch axis more nor less.",
+            f"do not fit the torch model, which fails on samples of {shapes}: {tried[0].words} "
+            "The first axis of each array is the sample.",
         )
     return RefusalError(
         Reason.UNSUPPORTED_MODEL,
         "The torch model as ONNX does not answer as torch does, so it is not served: "
-        f"{(further or own)[0]} {agreement.TOLERANCE:g} of an output's greatest value is allowed. "
-        "Export it yourself (torch.onnx.export), or save it by torch.export.save instead of "
-        "torch.jit.save, or the other way round.",
+        f"{(further or [tried[0].words])[0]} {agreement.TOLERANCE:g} of an output's greatest value "
+        "is allowed. Export it yourself (torch.onnx.export), or try the other kind of file: "
+        "torch.export.save instead of torch.jit.save, or the other way round.",
     )

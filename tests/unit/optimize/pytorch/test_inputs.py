@@ -64,7 +64,7 @@ def test_data_that_do_not_fit(name: str) -> None:
 
 
 SHAPES = {
-    Form.BATCH: [(1, 2), (2, 2), (1, 2)],
+    Form.BATCH: [(2, 2), (2, 2)],
     Form.ONE: [(1, 2)] * 3,
     Form.WHOLE: [(2,)] * 3,
     Form.EXAMPLE: [(3, 2)],
@@ -75,6 +75,22 @@ SHAPES = {
 def test_forms(form: Form) -> None:
     found = list(inputs.feeds({"x": ONE}, form, 2))
     assert [feed["x"].shape for feed in found] == SHAPES[form]
+
+
+@pytest.mark.parametrize(("size", "rows"), [(2, [0, 1, 1, 2]), (3, [0, 1, 2]), (8, [0, 1, 2])])
+def test_batches_have_one_size_and_leave_no_sample_out(size: int, rows: list[int]) -> None:
+    found = inputs.feeds({"x": np.arange(3)}, Form.BATCH, size)
+    assert [int(row) for feed in found for row in feed["x"]] == rows
+
+
+def test_a_batch_is_tried_alone_and_free_axes_at_half_their_length() -> None:
+    words = Argument("x", free={0: "b", 1: "length"}), Argument("y", free={0: "b"})
+    feed = {"a": np.ones((4, 5)), "b": np.ones((4, 5))}
+    shapes = [
+        [a.shape for a in each.values()] for _, each in inputs.others(feed, Form.BATCH, words)
+    ]
+    assert shapes == [[(1, 5), (1, 5)], [(4, 3), (4, 5)]]
+    assert list(inputs.others({"a": ONE}, Form.ONE, words[1:])) == []
 
 
 def test_the_example_of_a_batch_has_two_samples() -> None:
