@@ -22,6 +22,8 @@ from tightship.optimize.pytorch.inputs import Argument
 _ONE_FILE = 1_500_000_000  # bytes of weights that a protobuf message surely takes
 _WORDS = 400
 
+Examples = Mapping[str, np.ndarray] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Names:
@@ -37,7 +39,7 @@ class Model(Protocol):
     arguments: tuple[Argument, ...]
     real: str  # dtype of its own numbers
     shaped: bool  # the file says its shapes, so that no example decides them
-    examples: Mapping[str, np.ndarray] | None  # inputs that the file brings, by argument
+    examples: Examples  # inputs that the file brings, by argument
 
     def ask(self, inputs: Sequence[Tensor]) -> Any:  # noqa: ANN401 (whatever forward returns)
         """The model's answer, as its code gives it."""
@@ -55,8 +57,8 @@ class Model(Protocol):
 class Script:
     """A TorchScript archive. It names its arguments, and has neither shapes nor types of them."""
 
-    shaped = False
-    examples = None
+    shaped: bool = False
+    examples: Examples = None
 
     def __init__(self, path: Path) -> None:
         self._module = torch.jit.load(str(path), map_location="cpu").eval()
@@ -69,6 +71,7 @@ class Script:
 
     def write(self, inputs: Sequence[Tensor], names: Names, target: Path, *, free: bool) -> None:
         """By torch's exporter for TorchScript: the other one takes no control flow of it."""
+        both = (*names.inputs, *names.outputs)
         torch.onnx.export(
             self._module,
             tuple(inputs),
@@ -77,16 +80,14 @@ class Script:
             opset_version=OPSET,
             input_names=list(names.inputs),
             output_names=list(names.outputs),
-            dynamic_axes=dict.fromkeys((*names.inputs, *names.outputs), {0: "batch"})
-            if free
-            else None,
+            dynamic_axes={name: {0: "batch"} for name in both} if free else None,
         )
 
 
 class Program:
     """An exported program. It has names, types and shapes, free axes included, and examples."""
 
-    shaped = True
+    shaped: bool = True
 
     def __init__(self, path: Path) -> None:
         self._program = torch.export.load(str(path))
@@ -94,7 +95,7 @@ class Program:
         self._flat, self.arguments = _signature(self._program)
         self.real = _real(self._program.state_dict.values())
         self._bytes = sum(each.nbytes for each in self._program.state_dict.values())
-        self.examples = self._examples()
+        self.examples: Examples = self._examples()
 
     def _examples(self) -> dict[str, np.ndarray] | None:
         if self._program.example_inputs is None:
