@@ -10,22 +10,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import onnx
 import pytest
 import torch
 from tests.integration.optimize.harness import REQUEST, Pod
-from tests.support.cache import REPOSITORY
 from torch import Tensor, nn
 
 from tightship.api.job import DataRequest
-from tightship.optimize import cli, confine
+from tightship.optimize import confine, intake
+from tightship.optimize.budget import Budget
+from tightship.optimize.contract import Tensor as Contracted
 from tightship.optimize.failures import RefusalError
 from tightship.optimize.folders import Folders
-from tightship.optimize.pytorch import task
+from tightship.optimize.pytorch import archive, model, source, task
+from tightship.optimize.pytorch.archive import Kind
 
-SCHEMA = REPOSITORY / "docs" / "reference" / "report.schema.json"
 FREE = torch.export.Dim.DYNAMIC
 Saved = Callable[[Path], None]
 Arrays = dict[str, np.ndarray]
@@ -138,15 +138,9 @@ def converted(folder: Path, saved: Saved, arrays: Mapping[str, np.ndarray] | Non
     saved(file)
     if arrays is not None:
         np.savez(folder / "data.npz", **dict(arrays))  # type: ignore[arg-type] # of savez' options
-    kind = "program" if "archive_format" in _names(file) else "torchscript"
     given = {"path": str(folder / "data.npz"), "what": "evaluation"}
-    payload = {"path": str(file), "kind": kind, "samples": 64, "batch": 8}
+    payload = {"path": str(file), "kind": archive.kind(file).value, "samples": 64, "batch": 8}
     return task.convert_task({**payload, "data": given if arrays is not None else None})
-
-
-def _names(file: Path) -> set[str]:
-    with zipfile.ZipFile(file) as archive:
-        return {name.rpartition("/")[2] for name in archive.namelist()}
 
 
 def interface(file: Path) -> tuple[dict[str, list[Any]], list[str]]:
@@ -276,6 +270,11 @@ class Chaotic(nn.Module):
         return torch.sin((x @ self.weight) * 1e8)
 
 
+class Unused(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002 (what is tested)
+        return x * 2
+
+
 class Foreign(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.linalg.eigvals(x).real
@@ -329,7 +328,19 @@ REFUSED: dict[str, tuple[Callable[[], Saved], Arrays | None, str, str]] = {
         lambda: scripted(Foreign()),
         {"x": numbers(3, 3)},
         "UnsupportedModel",
-        "linalg",
+        "aten::linalg_eigvals",
+    ),
+    "no such operator in a program": (
+        lambda: program(Foreign(), torch.randn(2, 3, 3)),
+        {"x": numbers(3, 3)},
+        "UnsupportedModel",
+        "aten.linalg_eig",
+    ),
+    "an input that is not used": (
+        lambda: scripted(Unused()),
+        {"x": numbers(3), "y": numbers(3)},
+        "UnsupportedModel",
+        "nothing in it uses ['y']",
     ),
 }
 
@@ -357,13 +368,16 @@ trusted = pytest.mark.skipif(not confine.abi(), reason="this kernel has no Landl
 
 
 @trusted
-@pytest.mark.parametrize("kind", ["program", "script"])
-def test_an_intake_takes_it(kind: str, pod: Pod) -> None:
-    saved = program(mlp(), torch.randn(2, 6)) if kind == "program" else scripted(mlp())
-    saved(pod.folders.source / "model.pt2")
-    np.savez(pod.folders.calibration, input=numbers(6))
+def test_an_intake_takes_it(pod: Pod) -> None:
+    program(mlp(), torch.randn(2, 6))(pod.folders.source / "model.pt2")
+    np.savez(pod.folders.calibration, numbers=numbers(6))
     pod.ask(calibration=DataRequest(uri="file:///c.npz", max_samples=5))
-    assert pod.run("inspect")["result"]["limitations"] == []
+    found = intake.take(pod.request, pod.folders, Budget())
+    assert found.contract.inputs == (Contracted("numbers", "float32", (None, 6)),)
+    assert found.contract.max_batch > 1
+    assert found.calibration is not None
+    assert isinstance(found.exported, source.Exported)
+    assert (found.exported.facts["format"], found.exported.notes) == ("program", ())
 
 
 WEIGHTS: dict[str, Callable[[Path], None]] = {
@@ -383,20 +397,22 @@ def test_weights_alone_are_refused_with_how_to_export(name: str, pod: Pod) -> No
     assert "torch.export.save(" in failure.message
 
 
-@trusted
+@pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("at", [0.3, 0.7])
-def test_damaged_files(at: float, pod: Pod) -> None:
+def test_damaged_files(at: float, kind: Kind, tmp_path: Path) -> None:
     """Whole on the outside, noise within."""
-    file = pod.folders.source / "model.pt2"
-    program(mlp(), torch.randn(2, 6))(file)
-    with zipfile.ZipFile(file) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(file, "w") as archive:
+    file = tmp_path / "model.pt2"
+    saved = program(mlp(), torch.randn(2, 6)) if kind is Kind.PROGRAM else scripted(mlp())
+    saved(file)
+    with zipfile.ZipFile(file) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(file, "w") as cut:
         for name, content in members.items():
-            archive.writestr(name, content[: int(len(content) * at)])
-    failure = pod.refused("inspect")
-    assert failure.reason == "InvalidModel"
-    assert "Save it again" in failure.message
+            cut.writestr(name, content[: int(len(content) * at)])
+    assert archive.kind(file) is kind
+    with pytest.raises(RefusalError, match="Save it again") as caught:
+        model.load(file, kind)
+    assert caught.value.reason.value == "InvalidModel"
 
 
 class Canary:
@@ -461,28 +477,13 @@ class Writing(nn.Module):
 
 @trusted
 def test_neither_does_torchscript(pod: Pod, tmp_path: Path) -> None:
-    canary = tmp_path / "canary"
-    scripted(Writing(str(canary)))(pod.folders.source / "model.pt")
+    """Torch passes over that it could not open the file."""
+    file, canary = pod.folders.source / "model.pt", tmp_path / "canary"
+    scripted(Writing(str(canary)))(file)
+    torch.jit.load(file)(torch.ones(1))
+    assert canary.exists()
+    canary.unlink()
     np.savez(pod.folders.calibration, x=numbers(6))
     pod.ask(calibration=DataRequest(uri="file:///c.npz", max_samples=5))
-    assert pod.refused("inspect").reason == "DataInvalid"
+    assert pod.run("inspect")["result"]["limitations"] == []
     assert not canary.exists()
-
-
-@trusted
-def test_the_command_line_optimizes_it(tmp_path: Path) -> None:
-    model = tmp_path / "model.pt2"
-    program(convolution(), torch.randn(2, 1, 8, 8))(model)
-    np.savez(tmp_path / "c.npz", pixels=numbers(1, 8, 8, count=40).astype(np.float32))
-    output = tmp_path / "out"
-    options = ["--calibration", str(tmp_path / "c.npz"), "--output", str(output), "--no-openvino"]
-    options += ["--no-half-precision", "--no-prune", "--no-cache", "--no-quantize"]
-    assert cli.main([str(model), "--format", "torch", "--trusted-code", *options]) == 0
-    report = json.loads((output / "report.json").read_text())
-    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
-    assert report["source"]["format"] == "torch"
-    assert report["source"]["torch"]["format"] == "program"
-    assert report["source"]["torch"]["agreement"]["difference"] < 1e-4
-    assert report["source"]["contract"]["inputs"][0]["name"] == "pixels"
-    assert report["source"]["contract"]["max_batch"] > 1
-    assert "--format torch --trusted-code" in " ".join(report["reproduce"]["command"])

@@ -1,6 +1,7 @@
 """What report.json and the summary say of a gate, against the published schema."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from tightship.optimize.gate.verdict import Demands
 from tightship.optimize.intake import Intake
 from tightship.optimize.metrics import registry
 from tightship.optimize.metrics.base import Truth
+from tightship.optimize.pytorch import source as pytorch
+from tightship.optimize.pytorch.agreement import Agreement
 from tightship.report import document, page
 
 CONTRACT = Contract(
@@ -105,6 +108,25 @@ def test_the_report_has_the_published_form(name: str, tmp_path: Path) -> None:
     report_schema.validate(found)
     assert found["gate"]["direction"] == direction
     assert found["candidates"][0]["gate"]["failed"] == failed
+
+
+def test_a_model_of_torch_is_told(tmp_path: Path) -> None:
+    found = made(tmp_path, "--metric", "accuracy", "--format", "torch", "--trusted-code")
+    facts = {
+        "format": "program",
+        "trustedCode": True,
+        "versions": {"torch": "2"},
+        "inputs": {"x": "float32"},
+        "rows": "given",
+        "agreement": Agreement(calls=8, difference=1e-6).to_json(),
+        "notes": [],
+    }
+    exported = pytorch.Exported(model=found.original, facts=facts)
+    found.intake = replace(found.intake, exported=exported)
+    told = report.report(found)
+    jsonschema.validate(told, SCHEMA)
+    assert told["source"]["torch"] == facts
+    assert "torch --trusted-code" in " ".join(told["reproduce"]["command"])
 
 
 @pytest.mark.parametrize("name", ASKED)

@@ -3,6 +3,7 @@
 Runs in a confined child: the file is code.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tightship.optimize.pytorch.inputs import Argument
 
 _ONE_FILE = 1_500_000_000  # bytes of weights that a protobuf message surely takes
 _WORDS = 400
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 Examples = Mapping[str, np.ndarray] | None
 
@@ -73,7 +75,7 @@ class Script:
         """By torch's exporter for TorchScript: the other one takes no control flow of it."""
         both = (*names.inputs, *names.outputs)
         torch.onnx.export(
-            self._module,
+            self._called_with(len(inputs)),
             tuple(inputs),
             str(target),
             dynamo=False,
@@ -82,6 +84,15 @@ class Script:
             output_names=list(names.outputs),
             dynamic_axes={name: {0: "batch"} for name in both} if free else None,
         )
+
+    def _called_with(self, count: int) -> Any:  # noqa: ANN401 (torch has no types)
+        """The module with so many tensors as its only arguments: the exporter knows no defaults."""
+        holder = torch.nn.Module()
+        holder.inner = self._module
+        found = torch.jit.script(holder)
+        taken = ", ".join(f"x{number}" for number in range(count))
+        found.define(f"def forward(self, {taken}):\n    return self.inner({taken})\n")
+        return found.eval()
 
 
 class Program:
@@ -152,8 +163,11 @@ def load(path: Path, kind: Kind) -> Model:
 
 
 def words(error: Exception) -> str:
-    """What torch says, on one line; of TorchScript's own tracebacks the last."""
-    told = f"{type(error).__name__}: {error}"
+    """What torch says, on one line: the last of TorchScript's tracebacks, the exporter's cause."""
+    cause: BaseException = error
+    while type(cause).__module__.startswith("torch.onnx") and cause.__cause__ is not None:
+        cause = cause.__cause__
+    told = f"{type(cause).__name__}: {_COLOURS.sub('', str(cause))}"
     if "Traceback of TorchScript" in told:
         told = [line for line in told.splitlines() if line.strip()][-1]
     return " ".join(told.split())[:_WORDS].rstrip(".") + "."

@@ -39,7 +39,7 @@ def convert_task(payload: Mapping[str, Any]) -> dict[str, Any]:
         with torch.no_grad():
             found = _attempt(_Asked(model, list(given.arrays)), given, form, payload["batch"])
         if isinstance(found, Agreement):
-            return _told(payload["kind"], given, found, form, tried)
+            return _told(payload["kind"], given, found, form, tried, shaped=model.shaped)
         tried.append(found)
         if model.shaped and not found.own:
             break  # another example would give the same file
@@ -100,18 +100,22 @@ def _attempt(ask: "_Asked", given: _Given, form: Form, batch: int) -> Agreement 
         raise RefusalError(
             Reason.UNSUPPORTED_MODEL,
             "The torch model answers the same request otherwise each time, so nothing can be "
-            "compared with it. Call model.eval() before it is saved, and take out what is random.",
+            "compared with it. Call model.eval() before it is saved, and take out what is "
+            "random or remembers earlier requests.",
         )
     rows = {len(answer) if answer.ndim else 0 for answer in first.values()}
     if form is Form.BATCH and rows != {len(next(iter(feed.values())))}:
         return _Failure("its answers for two samples are not one row for each", own=True)
+    outputs = list(first)
     try:
         Path(MODEL).unlink(missing_ok=True)
-        ask.write(feed, list(first), free=form is Form.BATCH)
-        return _compared(ask, list(first), given.arrays, form, batch)
-    except Exception as error:  # noqa: BLE001 (torch's and ONNX Runtime's errors have no base)
-        versions = f"torch {torch.__version__} or ONNX Runtime {ort.__version__}"
-        return _Failure(f"{versions} fails: {words(error)}")
+        ask.write(feed, outputs, free=form is Form.BATCH)
+    except Exception as error:  # noqa: BLE001 (likewise)
+        return _Failure(f"torch {torch.__version__} cannot turn it into ONNX: {words(error)}")
+    try:
+        return _compared(ask, outputs, given.arrays, form, batch)
+    except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors have no base)
+        return _Failure(f"ONNX Runtime {ort.__version__} fails on what torch made: {words(error)}")
 
 
 class _Asked:
@@ -148,17 +152,27 @@ def _compared(
 ) -> Agreement | _Failure:
     """All samples; then sizes that an export may have lost in silence, where torch takes them."""
     session = runtime.session(Path(MODEL), 1)
+    unused = set(arrays) - {given.name for given in session.get_inputs()}
+    if unused:
+        return _Failure(f"nothing in it uses {sorted(unused)}: take that out of forward.")
     sizes = [size for size in (batch, 2) if ask.takes(inputs.first(arrays, form, size))]
     feeds = list(inputs.feeds(arrays, form, sizes[0] if sizes else 1))
     found = agreement.compare(_both(ask, session, outputs, feeds))
     if found.problem:
-        return _Failure(found.problem)
+        return _differing(found.problem)
     for where, feed in inputs.others(feeds[0], form, ask.arguments):
         if ask.takes(feed):
             problem = agreement.compare(_both(ask, session, outputs, [feed])).problem
             if problem:
-                return _Failure(f"{where}, {problem}")
+                return _differing(f"{where}, {problem}")
     return found
+
+
+def _differing(problem: str) -> _Failure:
+    return _Failure(
+        f"as ONNX it does not answer as torch does: {problem}; {agreement.TOLERANCE:g} of an "
+        "output's greatest value is allowed."
+    )
 
 
 def _both(
@@ -171,10 +185,10 @@ def _both(
 
 
 def _told(
-    kind: str, given: _Given, found: Agreement, form: Form, tried: list[_Failure]
+    kind: str, given: _Given, found: Agreement, form: Form, tried: list[_Failure], *, shaped: bool
 ) -> dict[str, Any]:
     notes = list(given.notes)
-    if tried:
+    if tried and not shaped:
         notes.append(f"turned into ONNX with {form} as the example: {tried[0].words}")
     return {
         "format": kind,
@@ -198,8 +212,7 @@ def _refused(given: _Given, tried: list[_Failure]) -> RefusalError:
         )
     return RefusalError(
         Reason.UNSUPPORTED_MODEL,
-        "The torch model as ONNX does not answer as torch does, so it is not served: "
-        f"{(further or [tried[0].words])[0]} {agreement.TOLERANCE:g} of an output's greatest value "
-        "is allowed. Export it yourself (torch.onnx.export), or try the other kind of file: "
-        "torch.export.save instead of torch.jit.save, or the other way round.",
+        f"The torch model is not served: {(further or [tried[0].words])[0]} Export it yourself "
+        "(torch.onnx.export), or try the other kind of file: torch.export.save instead of "
+        "torch.jit.save, or the other way round.",
     )
