@@ -1,5 +1,5 @@
 # The project's images, one target each: operator (also the agent and the command line), converter, converter-torch (several GB,
-# for pools whose models are trained), triton-cpu, store.
+# for pools whose models are trained, or were saved by torch), triton-cpu, store.
 # Packages lie in layers of their own below the code, so that a change of the code makes one small new layer.
 # BASE_IMAGE is any Debian 12; every Python package is pinned by hash in requirements/.
 ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim

@@ -8,14 +8,34 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from tests.integration.optimize.harness import REQUEST, Pod
-from torch import Tensor, nn
+from tests.training.modules import (
+    FREE,
+    Alone,
+    Branching,
+    Chaotic,
+    Foreign,
+    Keyed,
+    Listed,
+    Number,
+    Recurrent,
+    Saved,
+    Several,
+    Unused,
+    Writing,
+    convolution,
+    mlp,
+    program,
+    scripted,
+    traced,
+)
+from torch import nn
 
 from tightship.api.job import DataRequest
 from tightship.optimize import confine, intake
@@ -26,8 +46,6 @@ from tightship.optimize.folders import Folders
 from tightship.optimize.pytorch import archive, model, source, task
 from tightship.optimize.pytorch.archive import Kind
 
-FREE = torch.export.Dim.DYNAMIC
-Saved = Callable[[Path], None]
 Arrays = dict[str, np.ndarray]
 
 
@@ -42,94 +60,6 @@ def _calm() -> Iterator[None]:
 
 def numbers(*shape: int, count: int = 5) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((count, *shape))
-
-
-class Recurrent(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(3, 4, batch_first=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        answers, _ = self.lstm(x)
-        return answers[:, -1]
-
-
-class Both(NamedTuple):
-    sums: Tensor
-    words: Tensor
-
-
-class Several(nn.Module):
-    """Three inputs of three types, one with a default; two outputs with names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = nn.Embedding(10, 4)
-
-    def forward(self, x: Tensor, ids: Tensor, mask: Tensor | None = None) -> Both:
-        words = self.table(ids)
-        if mask is not None:
-            words = words * mask.unsqueeze(-1)
-        return Both(x + words.sum(1), ids * 2)
-
-
-class Keyed(nn.Module):
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        return {"scores": x * 2, "class": x.argmax(1)}
-
-
-class Branching(nn.Module):
-    """Another way for another input, and a loop over a length that the input has."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        found = torch.zeros_like(x[:, 0])
-        for column in range(x.size(1)):
-            found = found * 0.5 + x[:, column]
-        if bool(found.sum() > 0):
-            return found.unsqueeze(1)
-        return -found.unsqueeze(1) * 3
-
-
-class Alone(nn.Module):
-    """Takes one sample without a batch axis."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(6))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.dot(x, self.weight).reshape(1)
-
-
-def mlp() -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
-
-
-def convolution() -> nn.Module:
-    layers = (nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
-    return nn.Sequential(*layers).eval()
-
-
-def scripted(module: nn.Module) -> Saved:
-    return lambda file: torch.jit.save(torch.jit.script(module), str(file))
-
-
-def traced(module: nn.Module, *example: Tensor) -> Saved:
-    return lambda file: torch.jit.save(torch.jit.trace(module, example), str(file))
-
-
-def program(module: nn.Module, *example: Tensor, shapes: Any = None) -> Saved:  # noqa: ANN401
-    """`shapes` as torch.export takes them; every first axis is free unless told."""
-    if shapes is None:
-        shapes = tuple({0: FREE} for _ in example)
-
-    def save(file: Path) -> None:
-        made = torch.export.export(module, example, dynamic_shapes=shapes)
-        buffer = io.BytesIO()
-        torch.export.save(made, buffer)
-        file.write_bytes(buffer.getvalue())
-
-    return save
 
 
 def converted(folder: Path, saved: Saved, arrays: Mapping[str, np.ndarray] | None) -> Any:  # noqa: ANN401
@@ -247,37 +177,6 @@ def test_arrays_under_other_names_are_told(tmp_path: Path, monkeypatch: pytest.M
     assert told["notes"] == [
         "the data's arrays were taken in their order: x is numbers, ids is words"
     ]
-
-
-class Number(nn.Module):
-    def forward(self, x: Tensor, times: int) -> Tensor:
-        return x * times
-
-
-class Listed(nn.Module):
-    def forward(self, x: Tensor) -> dict[str, float]:
-        return {"mean": float(x.mean())}
-
-
-class Chaotic(nn.Module):
-    """Multiplies the rounding of a long sum so much that two runtimes cannot agree."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(512, 4))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.sin((x @ self.weight) * 1e8)
-
-
-class Unused(nn.Module):
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002 (what is tested)
-        return x * 2
-
-
-class Foreign(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.linalg.eigvals(x).real
 
 
 REFUSED: dict[str, tuple[Callable[[], Saved], Arrays | None, str, str]] = {
@@ -463,16 +362,6 @@ def test_trusted_code_does_not_write_outside(pod: Pod, tmp_path: Path) -> None:
     assert failure.reason == "InvalidModel"
     assert "Permission" in failure.message
     assert not canary.exists()
-
-
-class Writing(nn.Module):
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.path: str = path
-
-    def forward(self, x: Tensor) -> Tensor:
-        torch.save(x, self.path)
-        return x
 
 
 @trusted
