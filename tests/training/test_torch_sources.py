@@ -193,6 +193,12 @@ REFUSED: dict[str, tuple[Callable[[], Saved], Arrays | None, str, str]] = {
         "DataInvalid",
         "fails on samples",
     ),
+    "a value that the model does not take": (
+        lambda: scripted(Several().eval()),
+        {"x": numbers(4), "ids": np.arange(10).reshape(5, 2) * 3},
+        "DataInvalid",
+        "index out of range",
+    ),
     "a number as input": (
         lambda: scripted(Number()),
         X6,

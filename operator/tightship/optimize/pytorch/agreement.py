@@ -4,7 +4,7 @@ Numbers may differ by TOLERANCE of the greatest absolute value of their output i
 as after normalising; whole numbers and truth values not at all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,15 +31,17 @@ class Agreement:
         return {name: value for name, value in asdict(self).items() if name != "problem"}
 
 
-def compare(pairs: Iterator[tuple[Answers, Answers]]) -> Agreement:
-    """Compare torch's answers with ONNX Runtime's, call by call."""
-    calls, worst, problem = 0, 0.0, ""
-    for expected, got in pairs:
-        calls += 1
+def compare(calls: Iterable[tuple[str, Answers, Answers]]) -> Agreement:
+    """Compare torch's answers with ONNX Runtime's, call by call; a problem begins with its name."""
+    count, worst, problem = 0, 0.0, ""
+    for where, expected, got in calls:
+        count += 1
         for name, answer in expected.items():
             gap, words = _apart(name, answer, got[name])
-            worst, problem = max(worst, gap), problem or words
-    return Agreement(calls=calls, difference=worst, problem=problem)
+            worst = max(worst, gap)
+            if words and not problem:
+                problem = f"{where}, {words}" if where else words
+    return Agreement(calls=count, difference=worst, problem=problem)
 
 
 def _apart(name: str, expected: np.ndarray, got: np.ndarray) -> tuple[float, str]:

@@ -1,6 +1,6 @@
 """The child's work: a torch model as ONNX, compared with torch's own answers; confined."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -87,35 +87,59 @@ def _given(model: Model, payload: Mapping[str, Any]) -> _Given:
     return _Given({n: a[rows] for n, a in arrays.items()}, forms, tuple(notes), what)
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Inputs and torch's answers. `where` says in words how they are not like the samples."""
+
+    where: str
+    feed: inputs.Feed
+    answers: Outputs
+
+
 def _attempt(ask: "_Asked", given: _Given, form: Form, batch: int) -> Agreement | _Failure:
     """How equal the ONNX model is that this form of inputs gives, or why there is none."""
     feed = inputs.example(given.arrays, form)
     try:
         first, again = ask(feed), ask(feed)
+        calls = _calls(ask, given.arrays, form, batch)
     except RefusalError:
         raise
     except Exception as error:  # noqa: BLE001 (torch raises whatever it meets)
         return _Failure(words(error), own=True)
-    if agreement.compare(iter([(first, again)])).problem:
-        raise RefusalError(
-            Reason.UNSUPPORTED_MODEL,
-            "The torch model answers the same request otherwise each time, so nothing can be "
-            "compared with it. Call model.eval() before it is saved, and take out what is "
-            "random or remembers earlier requests.",
-        )
+    if agreement.compare([("", first, again)]).problem:
+        raise _random()
     rows = {len(answer) if answer.ndim else 0 for answer in first.values()}
     if form is Form.BATCH and rows != {len(next(iter(feed.values())))}:
         return _Failure("its answers for two samples are not one row for each", own=True)
-    outputs = list(first)
     try:
         Path(MODEL).unlink(missing_ok=True)
-        ask.write(feed, outputs, free=form is Form.BATCH)
+        ask.write(feed, list(first), free=form is Form.BATCH)
     except Exception as error:  # noqa: BLE001 (likewise)
         return _Failure(f"torch {torch.__version__} cannot turn it into ONNX: {words(error)}")
     try:
-        return _compared(ask, outputs, given.arrays, form, batch)
+        return _compared(list(first), calls)
     except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors have no base)
         return _Failure(f"ONNX Runtime {ort.__version__} fails on what torch made: {words(error)}")
+
+
+def _random() -> RefusalError:
+    return RefusalError(
+        Reason.UNSUPPORTED_MODEL,
+        "The torch model answers the same request otherwise each time, so nothing can be compared "
+        "with it. Call model.eval() before it is saved, and take out what is random or remembers "
+        "earlier requests.",
+    )
+
+
+def _calls(ask: "_Asked", arrays: inputs.Feed, form: Form, batch: int) -> list[_Call]:
+    """All samples; then sizes that an export may lose in silence, where torch takes them."""
+    sizes = [size for size in (batch, 2) if ask.takes(inputs.first(arrays, form, size))]
+    feeds = list(inputs.feeds(arrays, form, sizes[0] if sizes else 1))
+    others = inputs.others(feeds[0], form, ask.arguments)
+    return [
+        *(_Call("", feed, ask(feed)) for feed in feeds),
+        *(_Call(where, feed, ask(feed)) for where, feed in others if ask.takes(feed)),
+    ]
 
 
 class _Asked:
@@ -147,41 +171,26 @@ class _Asked:
         self._model.write(self._tensors(feed), names, Path(MODEL), free=free)
 
 
-def _compared(
-    ask: _Asked, outputs: list[str], arrays: inputs.Feed, form: Form, batch: int
-) -> Agreement | _Failure:
-    """All samples; then sizes that an export may have lost in silence, where torch takes them."""
+def _compared(outputs: list[str], calls: list[_Call]) -> Agreement | _Failure:
+    """ONNX Runtime's answers to the same calls beside torch's."""
     session = runtime.session(Path(MODEL), 1)
-    unused = set(arrays) - {given.name for given in session.get_inputs()}
+    unused = set(calls[0].feed) - {given.name for given in session.get_inputs()}
     if unused:
         return _Failure(f"nothing in it uses {sorted(unused)}: take that out of forward.")
-    sizes = [size for size in (batch, 2) if ask.takes(inputs.first(arrays, form, size))]
-    feeds = list(inputs.feeds(arrays, form, sizes[0] if sizes else 1))
-    found = agreement.compare(_both(ask, session, outputs, feeds))
-    if found.problem:
-        return _differing(found.problem)
-    for where, feed in inputs.others(feeds[0], form, ask.arguments):
-        if ask.takes(feed):
-            problem = agreement.compare(_both(ask, session, outputs, [feed])).problem
-            if problem:
-                return _differing(f"{where}, {problem}")
-    return found
-
-
-def _differing(problem: str) -> _Failure:
+    found = agreement.compare(
+        (call.where, call.answers, _answered(session, outputs, call.feed)) for call in calls
+    )
+    if not found.problem:
+        return found
     return _Failure(
-        f"as ONNX it does not answer as torch does: {problem}; {agreement.TOLERANCE:g} of an "
+        f"as ONNX it does not answer as torch does: {found.problem}; {agreement.TOLERANCE:g} of an "
         "output's greatest value is allowed."
     )
 
 
-def _both(
-    ask: _Asked, session: Session, outputs: list[str], feeds: Iterable[inputs.Feed]
-) -> Iterator[tuple[Outputs, Outputs]]:
-    """Torch's answers and ONNX Runtime's."""
-    for feed in feeds:
-        got = session.run(outputs, dict(feed))
-        yield ask(feed), {n: np.asarray(a) for n, a in zip(outputs, got, strict=True)}
+def _answered(session: Session, outputs: list[str], feed: inputs.Feed) -> Outputs:
+    found = session.run(outputs, dict(feed))
+    return {name: np.asarray(a) for name, a in zip(outputs, found, strict=True)}
 
 
 def _told(

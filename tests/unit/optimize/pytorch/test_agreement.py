@@ -24,15 +24,17 @@ TABLE = {
 @pytest.mark.parametrize("name", TABLE)
 def test_answers(name: str) -> None:
     expected, got, words = TABLE[name]
-    found = agreement.compare(iter([({"y": expected}, {"y": got})]))
+    found = agreement.compare([("", {"y": expected}, {"y": got})])
     assert bool(found.problem) == bool(words)
     assert words in found.problem
 
 
 def test_the_worst_call_and_the_first_problem_are_kept() -> None:
-    pairs = [(ONE, ONE), (ONE, ONE + np.float32(0.4)), (ONE, ONE + np.float32(0.8))]
-    found = agreement.compare(iter([({"y": one}, {"y": other}) for one, other in pairs]))
+    calls = [("", 0.0), ("alone", 0.4), ("halved", 0.8)]
+    found = agreement.compare(
+        (where, {"y": ONE}, {"y": ONE + np.float32(off)}) for where, off in calls
+    )
     assert found.calls == 3
     assert found.difference == pytest.approx(0.2)
-    assert "0.1 of" in found.problem
+    assert found.problem == "alone, 'y' differs by 0.1 of its greatest value"
     assert found.to_json() == {"calls": 3, "difference": found.difference, "tolerance": 1e-3}
