@@ -93,6 +93,11 @@ def convert(*, full: bool) -> ApplyConvertJob:
     )
 
 
+def own_evaluate() -> ApplyEvaluateJob:
+    """By a metric of one's own."""
+    return replace(evaluate(full=True), model_spec=OWN[0])
+
+
 def evaluate(*, full: bool) -> ApplyEvaluateJob:
     model, pool = FULL if full else MINIMAL
     if not full:

@@ -132,14 +132,16 @@ class EvaluateRequest:
     key: str
     digest: str
     data: DataRequest
-    metric: str
+    metric: str | None
     max_drop: float
     confidence: float
     store_uri: str
     allowed_hosts: tuple[str, ...]
+    max_source_bytes: int
     scratch_bytes: int
     worst_value: float | None = None
     positive_class: int | None = None
+    own_metric: MetricRequest | None = None  # instead of `metric`
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces."""
@@ -154,9 +156,10 @@ class EvaluateRequest:
         """
         raw = json.loads(text)
         try:
-            asked = DataRequest(**raw["data"])
-            hosts = tuple(raw["allowed_hosts"])
-            return cls(**{**raw, "data": asked, "allowed_hosts": hosts})
+            raw["data"] = DataRequest(**raw["data"])
+            if raw.get("own_metric") is not None:
+                raw["own_metric"] = MetricRequest(**raw["own_metric"])
+            return cls(**{**raw, "allowed_hosts": tuple(raw["allowed_hosts"])})
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a request for an evaluation: {error}") from error
 

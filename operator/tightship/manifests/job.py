@@ -104,7 +104,7 @@ def convert_job(action: ApplyConvertJob, namespace: str) -> Object:
 def evaluate_job(action: ApplyEvaluateJob, namespace: str) -> Object:
     """The Job that measures a published variant on the data as they are now; it writes nothing."""
     spec, pool = action.model_spec, action.pool_spec
-    stages = _Stages(spec, pool, _evaluate_request(action), sources=("evaluation",))
+    stages = _Stages(spec, pool, _evaluate_request(action), sources=("evaluation", "metric"))
     pod = _pod(
         pool,
         init=[stages.fetch(_FETCH_EVALUATION, with_store=True)],
@@ -314,11 +314,13 @@ def _evaluate_request(action: ApplyEvaluateJob) -> job.EvaluateRequest:
         key=action.key,
         digest=action.digest,
         data=job.DataRequest(uri=data.storage_uri, max_samples=data.max_samples),
-        metric=data.metric.value,
+        metric=data.metric.value if data.metric else None,
+        own_metric=_metric(spec.own_metric, pool, None),
         max_drop=gate.max_drop,
         confidence=gate.confidence,
         store_uri=pool.store.uri,
         allowed_hosts=pool.converter.allowed_hosts,
+        max_source_bytes=pool.converter.max_source_bytes,
         scratch_bytes=pool.converter.scratch_bytes,
         worst_value=gate.worst_value,
         positive_class=data.positive_class,

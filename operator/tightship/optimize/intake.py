@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tightship.api.conditions import LIMITATIONS
 from tightship.api.conditions import Reason as Told
-from tightship.api.job import DataRequest, JobRequest
+from tightship.api.job import DataRequest, EvaluateRequest, JobRequest
 from tightship.api.v1alpha1 import Metric, ModelFormat
 from tightship.optimize import data, hostile, sandbox, serving, space
 from tightship.optimize.budget import Budget
@@ -87,8 +87,8 @@ def take(request: JobRequest, folders: Folders, budget: Budget) -> Intake:
     warnings = (*noted, *(LIMITATIONS[told] for told in limitations), *warnings)
     calibration = _dataset(contract, arrays.get("calibration"), "calibration", request.calibration)
     evaluation = _dataset(contract, arrays.get("evaluation"), "evaluation", request.evaluation)
-    if evaluation is not None:
-        evaluation = _labelled(evaluation, request)
+    if evaluation is not None and request.evaluation and (request.metric or request.own_metric):
+        evaluation = labelled(evaluation, request.evaluation, request)
     unpacked = sum(each.bytes for each in (calibration, evaluation) if each)
     space.check(folders.work, request.scratch_bytes, _bytes(located.model, outline), unpacked)
     real = evaluation or calibration
@@ -183,16 +183,21 @@ def _dataset(
     return Dataset(data.subset(matched, rows).arrays)
 
 
-def _labelled(evaluation: Dataset, request: JobRequest) -> Dataset:
-    if request.evaluation is None or (request.metric or request.own_metric) is None:
-        return evaluation
+def labelled(
+    evaluation: Dataset, asked: DataRequest, request: JobRequest | EvaluateRequest
+) -> Dataset:
+    """As many samples as are asked for, with labels in the form of the request's metric.
+
+    Raises:
+        RefusalError: there are no labels, or they are none of this metric's.
+    """
     metric = Metric(request.metric) if request.metric else None
-    checked = _checked(evaluation, metric, request)
-    rows = data.chosen_rows(checked.labels, len(checked), request.evaluation.max_samples, metric)
-    return _checked(data.subset(checked, rows, metric), metric, request)
+    checked = _checked(evaluation, metric, request.positive_class)
+    rows = data.chosen_rows(checked.labels, len(checked), asked.max_samples, metric)
+    return _checked(data.subset(checked, rows, metric), metric, request.positive_class)
 
 
-def _checked(evaluation: Dataset, metric: Metric | None, request: JobRequest) -> Dataset:
+def _checked(evaluation: Dataset, metric: Metric | None, positive_class: int | None) -> Dataset:
     """With labels in the metric's form. What is chosen of them must fit as all of them do.
 
     A metric of the user's own, None here, gets them as they are.
@@ -202,9 +207,7 @@ def _checked(evaluation: Dataset, metric: Metric | None, request: JobRequest) ->
     if metric is None:
         return evaluation
     truth = Truth(
-        labels=evaluation.labels,
-        charset=evaluation.charset,
-        positive_class=request.positive_class,
+        labels=evaluation.labels, charset=evaluation.charset, positive_class=positive_class
     )
     return replace(evaluation, labels=registry.check(metric, truth).labels)
 

@@ -207,8 +207,12 @@ async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
         )
     }
     return IntakeResult(
-        trainer_digest=await _code(request, folders, "trainer", request.trainer, folders.trainer),
-        metric_digest=await _code(request, folders, "metric", request.own_metric, folders.metric),
+        trainer_digest=await fetch_code(
+            request, folders, "trainer", request.trainer, folders.trainer
+        ),
+        metric_digest=await fetch_code(
+            request, folders, "metric", request.own_metric, folders.metric
+        ),
         source_digest=source.digest,
         source_bytes=source.bytes,
         calibration_digest=digests["calibration"],
@@ -216,10 +220,14 @@ async def _fetched(request: JobRequest, folders: Folders) -> IntakeResult:
     )
 
 
-async def _code(
-    request: JobRequest, folders: Folders, name: str, asked: CodeRequest | None, target: Path
+async def fetch_code(
+    request: JobRequest | EvaluateRequest,
+    folders: Folders,
+    name: str,
+    asked: CodeRequest | None,
+    target: Path,
 ) -> str | None:
-    """The code is held to the bounds of a source; it is unpacked later, without credentials."""
+    """Download code, held to the bounds of a source; it is unpacked later, without credentials."""
     if asked is None:
         return None
     shutil.rmtree(target, ignore_errors=True)

@@ -3,7 +3,7 @@
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from tightship.api.job import JobRequest
+from tightship.api.job import EvaluateRequest, JobRequest
 from tightship.optimize import space
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
@@ -21,7 +21,7 @@ def opened(
     fetched: Path,
     target: Path,
     uri: str,
-    request: JobRequest,
+    request: JobRequest | EvaluateRequest,
     folders: Folders,
     models: AbstractSet[str] = frozenset(),
 ) -> Path:

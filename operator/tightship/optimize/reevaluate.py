@@ -9,13 +9,13 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from tightship.api.artifact import EvaluationResult
-from tightship.api.job import EvaluateRequest
-from tightship.api.v1alpha1 import Metric
-from tightship.optimize import data, engine, job, runtime, sandbox, space
+from tightship.api.job import EvaluateRequest, MetricRequest
+from tightship.optimize import data, engine, intake, job, runtime, sandbox, space
 from tightship.optimize.budget import Budget, cpus
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
@@ -23,8 +23,10 @@ from tightship.optimize.engine import ORIGINALS, Engine, Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.optimize.gate.verdict import value_bounds
-from tightship.optimize.metrics import registry
-from tightship.optimize.metrics.base import Truth
+from tightship.optimize.metrics import own, registry
+from tightship.optimize.metrics.base import Judged, Traits, Truth
+from tightship.optimize.metrics.own import Asked, Own
+from tightship.optimize.runtime import Outputs
 from tightship.optimize.sandbox import CrashError, Limits
 from tightship.storage import Limits as Transfer
 from tightship.storage import Storage, run
@@ -55,8 +57,22 @@ async def _fetch(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
         limits = Transfer(max_bytes=request.scratch_bytes, room=room)
         await storage.fetch(uri, folders.artifact, digest=request.digest, limits=limits)
     digest = await job.fetch_data(request, folders, "evaluation", request.data, folders.evaluation)
+    code = _same_code(request.own_metric, folders)
+    await job.fetch_code(request, folders, "metric", code, folders.metric)
     (folders.work / _FETCHED).write_text(digest)
     return {"evaluation_digest": digest}
+
+
+def _same_code(asked: MetricRequest | None, folders: Folders) -> MetricRequest | None:
+    """The metric pinned to the code that judged the variant: another one's values say nothing."""
+    if asked is None:
+        return None
+    return replace(asked, digest=_report(folders)["ownMetric"]["sha256"])
+
+
+def _report(folders: Folders) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folders.artifact / REPORT).read_text())
+    return found
 
 
 def evaluate(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
@@ -65,46 +81,56 @@ def evaluate(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
     Raises:
         RefusalError: the data do not fit the model or the metric, or the child ended.
     """
-    report = json.loads((folders.artifact / REPORT).read_text())
+    report = _report(folders)
     contract = Contract.from_json(report["source"]["contract"])
-    dataset = _dataset(request, contract, folders)
     scratch = folders.scratch / "reevaluate"
-    dataset.save(scratch / "data")
+    budget = Budget(scratch_bytes=request.scratch_bytes)
+    arrays = data.read(folders.evaluation, "evaluation", budget)
+    matched = data.match(contract, arrays, "evaluation")
+    intake.labelled(matched, request.data, request).save(scratch / "data")
+    mine = own.take(request, folders, scratch, budget)
     model = _model(report, folders.artifact)
     payload = {
         "model": model.to_json(),
         "contract": contract.to_json(),
         "dataset": str(scratch / "data"),
         "metric": request.metric,
+        "own": asdict(mine) if mine else None,
         "positive_class": request.positive_class,
         "confidence": request.confidence,
     }
-    budget = Budget(scratch_bytes=request.scratch_bytes)
-    limits = Limits.for_model(model.bytes, budget.stage_seconds, budget.scratch_bytes)
+    found = _measured(payload, scratch, model.bytes, budget)
+    traits = _traits(payload)
+    recorded = report["baseline"]["metric"]
+    return EvaluationResult(
+        key=request.key,
+        metric=traits.name,
+        evaluation_digest=(folders.work / _FETCHED).read_text(),
+        evaluated=int(time.time()),
+        recorded=recorded,
+        allowed=allowed(request, traits, recorded),
+        failed=failed(request, traits, recorded, found),
+        **found,
+    ).to_json()
+
+
+def _measured(
+    payload: Mapping[str, Any], scratch: Path, model_bytes: int, budget: Budget
+) -> dict[str, Any]:
+    limits = Limits.for_model(model_bytes, budget.stage_seconds, budget.scratch_bytes)
     try:
-        found = sandbox.run("tightship.optimize.reevaluate:task", payload, scratch, limits)
+        return sandbox.run("tightship.optimize.reevaluate:task", payload, scratch, limits)
     except CrashError as crash:
         raise RefusalError(
             crash.reason,
             f"The evaluation ended without a result: {crash}. Give the pool's converter more "
             "memory, or fewer samples.",
         ) from crash
-    recorded = report["baseline"]["metric"]
-    return EvaluationResult(
-        key=request.key,
-        metric=request.metric,
-        evaluation_digest=(folders.work / _FETCHED).read_text(),
-        evaluated=int(time.time()),
-        recorded=recorded,
-        allowed=allowed(request, recorded),
-        failed=failed(request, recorded, found),
-        **found,
-    ).to_json()
 
 
-def allowed(request: EvaluateRequest, recorded: float | None) -> float | None:
+def allowed(request: EvaluateRequest, traits: Traits, recorded: float | None) -> float | None:
     """The worst value inside the gate: the stricter of its demands; None where it has none."""
-    larger = registry.traits(request.metric).larger_is_better
+    larger = traits.larger_is_better
     drop = request.max_drop if larger else -request.max_drop
     bounds = [recorded - drop] if recorded is not None else []
     bounds += [request.worst_value] if request.worst_value is not None else []
@@ -112,10 +138,9 @@ def allowed(request: EvaluateRequest, recorded: float | None) -> float | None:
 
 
 def failed(
-    request: EvaluateRequest, recorded: float | None, found: Mapping[str, Any]
+    request: EvaluateRequest, traits: Traits, recorded: float | None, found: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Names of the demands that the samples show to be missed, at the asked confidence."""
-    traits = registry.traits(request.metric)
     best = found["best"]
     missed = []
     if recorded is not None and traits.loss(recorded, best) > request.max_drop:
@@ -131,8 +156,7 @@ def task(payload: Mapping[str, Any]) -> dict[str, Any]:
     dataset = Dataset.load(Path(payload["dataset"]))
     session = engine.load(Executable.from_json(payload["model"]), cpus(), spin=False)
     answers = runtime.answers(session, contract, dataset, Budget().evaluation_batch)
-    judged = registry.judge(payload["metric"], _truth(dataset, payload), answers, answers)
-    traits = registry.traits(payload["metric"])
+    judged, traits = _judged(dataset, answers, payload), _traits(payload)
     best, worst = value_bounds(traits, judged, payload["confidence"])
     nearer = max if traits.larger_is_better else min
     best = nearer(best, judged.value)  # a bound may be rounded to the wrong side of the value
@@ -141,25 +165,24 @@ def task(payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"value": judged.value, "best": best, "worst": worst, "samples": len(judged.parts)}
 
 
-def _dataset(request: EvaluateRequest, contract: Contract, folders: Folders) -> Dataset:
-    arrays = data.read(folders.evaluation, "evaluation", Budget())
-    matched = data.match(contract, arrays, "evaluation")
-    if matched.labels is None:
-        raise data.invalid("evaluation", f"lack the array 'labels'. {data.FORMAT}")
-    metric = Metric(request.metric)
-    raw = {"positive_class": request.positive_class}
-    labels = registry.check(metric, _truth(matched, raw)).labels
-    checked = Dataset(matched.arrays, labels, matched.charset)
-    rows = data.chosen_rows(labels, len(checked), request.data.max_samples, metric)
-    return data.subset(checked, rows, metric)
-
-
-def _truth(dataset: Dataset, payload: Mapping[str, Any]) -> Truth:
+def _judged(dataset: Dataset, answers: Outputs, payload: Mapping[str, Any]) -> Judged:
     if dataset.labels is None:
-        raise data.invalid("evaluation", f"lack the array 'labels'. {data.FORMAT}")
-    return Truth(
+        raise ValueError("labels are always given")
+    if payload["own"]:
+        asked = Asked(confidence=payload["confidence"])
+        mine = Own.from_json(payload["own"])
+        (found,) = own.judge(mine, dataset.labels, [answers], asked, Path.cwd() / "metric")
+        return found
+    truth = Truth(
         labels=dataset.labels, charset=dataset.charset, positive_class=payload["positive_class"]
     )
+    return registry.judge(payload["metric"], truth, answers, answers)
+
+
+def _traits(payload: Mapping[str, Any]) -> Traits:
+    if payload["own"]:
+        return Own.from_json(payload["own"]).traits
+    return registry.traits(payload["metric"])
 
 
 def _model(report: Mapping[str, Any], folder: Path) -> Executable:

@@ -7,7 +7,7 @@ where the pool trusts code and the kernel holds it in its folder.
 from pathlib import Path
 
 from tightship.api.code import CodeRequest
-from tightship.api.job import JobRequest
+from tightship.api.job import EvaluateRequest, JobRequest
 from tightship.optimize import confine, entry
 from tightship.optimize.entry import Part
 from tightship.optimize.failures import RefusalError
@@ -21,7 +21,7 @@ def folder(
     asked: CodeRequest,
     fetched: Path,
     target: Path,
-    request: JobRequest,
+    request: JobRequest | EvaluateRequest,
     folders: Folders,
 ) -> Path:
     """The folder that the code is imported from; an archive is unpacked into `target`.

@@ -1,6 +1,8 @@
 """A published variant is evaluated anew on data that have changed since."""
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,18 @@ from tests.integration.optimize.test_jobs import KEY, sources
 
 from tightship.api import job as wire
 from tightship.api.artifact import MANIFEST, EvaluationResult
-from tightship.api.job import DataRequest, EvaluateRequest
-from tightship.optimize import artifact, intake, reevaluate
+from tightship.api.job import DataRequest, EvaluateRequest, MetricRequest
+from tightship.optimize import artifact, confine, intake, reevaluate
 from tightship.optimize.budget import Budget
 from tightship.optimize.folders import Folders
 
 SAMPLES = 400
+METRIC = b"""
+def wrong(outputs, labels):
+    return next(iter(outputs.values())).argmax(axis=1) != labels
+
+wrong.larger_is_better = False
+"""
 
 
 def labelled(wrong: float) -> bytes:
@@ -47,6 +55,7 @@ def published(pod: Pod, tmp_path: Path) -> EvaluateRequest:
     report = {
         "source": {"contract": contract.to_json()},
         "baseline": {"metric": 1.0},
+        "ownMetric": {"sha256": hashlib.sha256(METRIC).hexdigest()},
         "selection": {"variant": "original"},
         "candidates": [],
     }
@@ -65,6 +74,7 @@ def published(pod: Pod, tmp_path: Path) -> EvaluateRequest:
         confidence=0.95,
         store_uri=f"file://{tmp_path}/store",
         allowed_hosts=(),
+        max_source_bytes=2**30,
         scratch_bytes=2**33,
     )
 
@@ -100,6 +110,27 @@ def test_what_the_data_say_now(
         assert found.evaluation_digest == fetched["result"]["evaluation_digest"]
         digests.add(found.evaluation_digest)
     assert len(digests) == len(cases)
+
+
+@pytest.mark.skipif(not confine.abi(), reason="this kernel has no Landlock")
+def test_a_metric_of_ones_own_judges_as_long_as_its_code_is_the_same(
+    published: EvaluateRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = tmp_path / "in" / "mine.py"
+    code.write_bytes(METRIC)
+    (tmp_path / "in" / "evaluation.npz").write_bytes(labelled(0.2))
+    mine = MetricRequest(uri=f"file://{code}", entry="mine:wrong", trusted=True)
+    request = replace(published, metric=None, own_metric=mine, worst_value=0.1)
+    stage("fetch-evaluation", request, tmp_path / "pod", monkeypatch)
+    answer = stage("evaluate", request, tmp_path / "pod", monkeypatch)
+    found = EvaluationResult.from_json(answer["result"])
+    assert (found.metric, found.failed) == ("mine:wrong", ("worstValue",))
+    assert found.best < found.value < found.worst
+    assert found.value == pytest.approx(0.2)
+
+    code.write_bytes(METRIC + b"# another version\n")
+    told = stage("fetch-evaluation", request, tmp_path / "pod", monkeypatch)["failure"]
+    assert told["reason"] == "DigestMismatch"
 
 
 def test_data_that_do_not_fit_are_refused_in_words(

@@ -35,6 +35,7 @@ CASES: dict[str, Callable[[], _Objects]] = {
     "convert-full": lambda: [convert_job(actions.convert(full=True), actions.NAMESPACE)],
     "evaluate-minimal": lambda: [evaluate_job(actions.evaluate(full=False), actions.NAMESPACE)],
     "evaluate-full": lambda: [evaluate_job(actions.evaluate(full=True), actions.NAMESPACE)],
+    "evaluate-own-metric": lambda: [evaluate_job(actions.own_evaluate(), actions.NAMESPACE)],
     "convert-own-metric": lambda: [convert_job(actions.own_convert(), actions.NAMESPACE)],
     "service": lambda: [model_service(actions.service(), actions.NAMESPACE)],
     "sweep-minimal": lambda: sweep_objects(actions.sweep(full=False), actions.NAMESPACE),

@@ -30,7 +30,9 @@ def taken(file: Path, *options: str) -> Dataset:
         )
     )
     arrays = data.read(file, "evaluation", Budget())
-    return intake._labelled(data.match(CONTRACT, arrays, "evaluation"), request)
+    assert request.evaluation is not None
+    matched = data.match(CONTRACT, arrays, "evaluation")
+    return intake.labelled(matched, request.evaluation, request)
 
 
 @pytest.mark.parametrize("case", corpus.CASES, ids=lambda case: case.name)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tightship.api.job import DataRequest, EvaluateRequest
+from tightship.optimize.metrics import registry
 from tightship.optimize.reevaluate import allowed, failed
 
 REQUEST = EvaluateRequest(
@@ -16,6 +17,7 @@ REQUEST = EvaluateRequest(
     confidence=0.95,
     store_uri="s3://store",
     allowed_hosts=(),
+    max_source_bytes=2**30,
     scratch_bytes=2**30,
 )
 RISE = replace(REQUEST, metric="rmse")
@@ -44,5 +46,6 @@ GATES: dict[str, tuple[EvaluateRequest, float | None, float | None, float, tuple
 @pytest.mark.parametrize("case", GATES)
 def test_gates(case: str) -> None:
     request, recorded, bound, best, missed = GATES[case]
-    assert allowed(request, recorded) == bound
-    assert failed(request, recorded, {"best": best}) == missed
+    traits = registry.traits(request.metric)
+    assert allowed(request, traits, recorded) == bound
+    assert failed(request, traits, recorded, {"best": best}) == missed

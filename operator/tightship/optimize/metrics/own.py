@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tightship.api.job import JobRequest, MetricRequest
+from tightship.api.job import EvaluateRequest, JobRequest, MetricRequest
 from tightship.optimize import sandbox, trust
 from tightship.optimize.budget import Budget
 from tightship.optimize.data import Dataset
@@ -51,7 +51,9 @@ class Own:
         return {"folder": self.folder, "entry": self.entry, "better": self.better}
 
 
-def take(request: JobRequest, folders: Folders, scratch: Path, budget: Budget) -> Own | None:
+def take(
+    request: JobRequest | EvaluateRequest, folders: Folders, scratch: Path, budget: Budget
+) -> Own | None:
     """The metric that the request asks for; None where a built-in one judges.
 
     Raises:
