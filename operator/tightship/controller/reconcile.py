@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from tightship.controller.act import Executor, Hands, Result
+from tightship.controller.act import Executor, Result
+from tightship.controller.steps import Hands
 from tightship.controller.strangers import RECHECK_SECONDS
 from tightship.controller.telemetry import condition_labels
 from tightship.kube.apply import Outcome

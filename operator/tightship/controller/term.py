@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from tightship.api import names
-from tightship.controller.act import Hands
 from tightship.controller.certificates import CertificateBook
 from tightship.controller.observe import Observer
 from tightship.controller.progress import Positions
 from tightship.controller.reconcile import Decide, Reconciler
 from tightship.controller.servers import Servers
+from tightship.controller.steps import Hands
 from tightship.controller.strangers import Strangers
 from tightship.controller.telemetry import Telemetry
 from tightship.controller.watch import Scope, Watch
