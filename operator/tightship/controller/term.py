@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from tightship.api import names
+from tightship.controller.activity import Scope
 from tightship.controller.certificates import CertificateBook
 from tightship.controller.observe import Observer
 from tightship.controller.progress import Positions
@@ -17,7 +18,7 @@ from tightship.controller.servers import Servers
 from tightship.controller.steps import Hands
 from tightship.controller.strangers import Strangers
 from tightship.controller.telemetry import Telemetry
-from tightship.controller.watch import Scope, Watch
+from tightship.controller.watch import Watch
 from tightship.kube.apply import Applier, Memory
 from tightship.kube.client import Client
 from tightship.kube.connection import Connection

@@ -2,34 +2,24 @@
 
 import asyncio
 import logging
-import random
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 import aiohttp
 import kopf
-from yarl import URL
 
 from tightship.api import names
+from tightship.controller.activity import Activity, Scope
+from tightship.controller.kopf_settings import watching_only
 from tightship.kube.connection import Connection
 from tightship.kube.errors import UnavailableError
-from tightship.kube.resources import CHILD_SELECTOR, CHILDREN, WATCHED, Object, Resource
+from tightship.kube.resources import WATCHED, Object, Resource
 
 _log = logging.getLogger(__name__)
 
 _LEAVE_SECONDS = 5.0
 _LEAVE_ROUNDS = 5
-_CHUNK = 500
-_SERVER_SECONDS = 240
-_CLIENT_SECONDS = 300
-_CONNECT_SECONDS = 10
-_SILENCE_SECONDS = 70  # bookmarks come every minute
-_REQUEST_SECONDS = 30
-
-Scope = tuple[Resource, str | None]
-"""A watched kind, in one namespace or (None) in all."""
 
 
 class Feed(Protocol):
@@ -43,67 +33,6 @@ class Feed(Protocol):
 
     def changed(self, resource: Resource, kind: str | None, value: Object) -> None:
         """A watch event: ADDED, MODIFIED, DELETED, or None for an object of a list."""
-
-
-class Backoffs:
-    """Endless pauses with jitter, from a fifth of a second to a cap; each use begins anew.
-
-    kopf gives its watching up when its error_backoffs come to an end.
-    """
-
-    def __init__(self, cap: float = 5.0) -> None:
-        self._cap = cap
-
-    def __iter__(self) -> Iterator[float]:
-        pause = 0.2
-        while True:
-            yield pause * (0.5 + random.random())  # noqa: S311 (spreads load)
-            pause = min(self._cap / 1.5, pause * 2)
-
-
-class Activity:
-    """When each scope last gave a sign of life: a list's answer, an event, or a bookmark.
-
-    kopf keeps bookmarks to itself, so signs are read where they arrive: answers to lists as they
-    are decoded, streams by the count of bytes that have come in.
-    """
-
-    def __init__(
-        self, scopes: Sequence[Scope], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._clock = clock
-        self._by_path = {
-            resource.path(namespace): (resource, namespace) for resource, namespace in scopes
-        }
-        now = clock()
-        self._last = dict.fromkeys(scopes, now)
-        self._streams: dict[Scope, tuple[aiohttp.ClientResponse, int]] = {}
-
-    def scope(self, url: URL) -> Scope | None:
-        """The scope that a request was about."""
-        return self._by_path.get(url.path)
-
-    def sign(self, scope: Scope) -> None:
-        """Something came in."""
-        self._last[scope] = self._clock()
-
-    def stream(self, scope: Scope, response: aiohttp.ClientResponse) -> None:
-        """A watch has been opened."""
-        self._streams[scope] = (response, -1)
-
-    def begin(self) -> None:
-        """Watching begins anew."""
-        self._last = dict.fromkeys(self._last, self._clock())
-
-    def ages(self) -> dict[Scope, float]:
-        """Seconds since the last sign of each scope."""
-        for scope, (response, seen) in list(self._streams.items()):
-            total = response.content.total_bytes
-            if total != seen:
-                self._streams[scope] = (response, total)
-                self.sign(scope)
-        now = self._clock()
-        return {scope: now - last for scope, last in self._last.items()}
 
 
 class Watch:
@@ -172,7 +101,7 @@ class Watch:
         try:
             roots = await kopf.spawn_tasks(
                 registry=_registry(self._connection, self, sessions, refused),
-                settings=_settings(),
+                settings=watching_only(),
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
                 standalone=True,
@@ -348,26 +277,3 @@ def _teller(resource: Resource, watch: Watch) -> Callable[..., Any]:
         watch.told_event(resource, event["type"], event["object"])
 
     return tell
-
-
-def _settings() -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.scanning.disabled = True
-    settings.posting.enabled = False
-    settings.watching.server_timeout = _SERVER_SECONDS
-    settings.watching.client_timeout = _CLIENT_SECONDS
-    settings.watching.connect_timeout = _CONNECT_SECONDS
-    settings.watching.inactivity_timeout = _SILENCE_SECONDS
-    settings.watching.chunk_size = _CHUNK
-    settings.networking.request_timeout = _REQUEST_SECONDS
-    settings.networking.connect_timeout = _CONNECT_SECONDS
-    settings.networking.error_backoffs = Backoffs()
-    settings.queueing.worker_limit = None
-    settings.queueing.idle_timeout = 1.0
-    settings.process.ultimate_exiting_timeout = None  # it would kill this process
-    settings.persistence.finalizer = f"{names.GROUP}/unused"
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP)
-    for resource in CHILDREN:
-        settings.watching.label_selectors[resource.group, resource.plural] = CHILD_SELECTOR
-    return settings
