@@ -1,19 +1,18 @@
 """From the store and the agents' answers to the immutable snapshot that plan() decides on."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from tightship.api import names
-from tightship.api.fields import SpecError
-from tightship.api.parse import parse_model
-from tightship.api.parse_pool import parse_pool
 from tightship.api.progress import Position
-from tightship.controller.job_facts import job_fact, seconds, waiting
+from tightship.controller.job_facts import job_fact
 from tightship.controller.progress import Log
+from tightship.controller.server_facts import POD_FIELDS, server_fact, slice_pairs
 from tightship.controller.servers import AgentView, ServerAddress
+from tightship.controller.spec_facts import model_fact, pool_fact
 from tightship.kube.resources import (
     CONFIG_MAPS,
     CRON_JOBS,
@@ -29,7 +28,6 @@ from tightship.kube.store import Entry, PoolKey, Store
 from tightship.plan.snapshot import (
     DeploymentFact,
     Endpoint,
-    InvalidSpec,
     JobFact,
     ModelFact,
     PoolFact,
@@ -40,8 +38,6 @@ from tightship.plan.snapshot import (
 
 SERVER = "server"
 CONVERT = "convert"  # the container in which a conversion does its work
-_SERVICE_NAME_LABEL = "kubernetes.io/service-name"
-_JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 T = TypeVar("T")
 
@@ -151,10 +147,10 @@ class Observer:
         entry = self._store.get(SERVING_POOLS, *pool)
         if entry is None:
             return None
-        return _derived(entry, _pool_fact)
+        return _derived(entry, pool_fact)
 
     def _model(self, entry: Entry) -> ModelFact:
-        return _derived(entry, _model_fact)
+        return _derived(entry, model_fact)
 
     def _jobs(self, pool: PoolKey, models: set[str]) -> Iterable[JobFact]:
         for job in self._store.of_pool(JOBS, pool):
@@ -170,10 +166,10 @@ class Observer:
 
     def _server(self, entry: Entry) -> ServerFact:
         view = self._agent(entry.uid)
-        fact = _derived(entry, _server_fact)
+        fact = _derived(entry, server_fact)
         # The agent's part changes without a new version of the pod.
         return ServerFact(
-            **{name: getattr(fact, name) for name in _POD_FIELDS},
+            **{name: getattr(fact, name) for name in POD_FIELDS},
             agent=view.state,
             agent_age=view.age,
             agent_error=view.error,
@@ -198,7 +194,7 @@ class Observer:
     def _pairs(self, pool: PoolKey, servers: set[str], now: float) -> tuple[Endpoint, ...]:
         live: dict[tuple[str, str], bool] = {}
         for entry in self._store.of_pool(ENDPOINT_SLICES, pool):
-            for pair, ready in _derived(entry, _slice_pairs).items():
+            for pair, ready in _derived(entry, slice_pairs).items():
                 live[pair] = live.get(pair, False) or ready
         before = self._endpoints.get(pool, {})
         pairs = {}
@@ -223,124 +219,5 @@ def _versions(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(f"{entry.uid}/{entry.version}" for entry in entries)
 
 
-def _model_fact(entry: Entry) -> ModelFact:
-    metadata = entry.value["metadata"]
-    return ModelFact(
-        name=entry.name,
-        uid=entry.uid,
-        generation=entry.generation,
-        created=seconds(metadata.get("creationTimestamp")) or 0.0,
-        spec=_parsed(entry, parse_model),
-        status=entry.value.get("status") or {},
-        deleting="deletionTimestamp" in metadata,
-        paused=_paused(entry),
-        retry=entry.annotations.get(names.RETRY_ANNOTATION, "")[: names.RETRY_MAX],
-        resource_version=entry.version,
-    )
-
-
 def _service_fact(entry: Entry) -> ServiceFact:
     return ServiceFact(name=entry.name, ours=True)
-
-
-def _parsed(entry: Entry, parse: Callable[[object], T]) -> T | InvalidSpec:
-    if entry.parsed is None:
-        try:
-            entry.parsed = parse(entry.value.get("spec"))
-        except SpecError as error:
-            entry.parsed = InvalidSpec(str(error))
-    return cast("T | InvalidSpec", entry.parsed)
-
-
-def _pool_fact(entry: Entry) -> PoolFact:
-    metadata = entry.value["metadata"]
-    return PoolFact(
-        uid=entry.uid,
-        generation=entry.generation,
-        spec=_parsed(entry, parse_pool),
-        status=entry.value.get("status") or {},
-        deleting="deletionTimestamp" in metadata,
-        paused=_paused(entry),
-        resource_version=entry.version,
-    )
-
-
-_POD_FIELDS = (
-    "name",
-    "uid",
-    "created",
-    "ip",
-    "node",
-    "revision",
-    "ready",
-    "ready_changed",
-    "deleting",
-    "waiting",
-    "routed",
-    "placed",
-    "placed_changed",
-    "deletion_cost",
-)
-
-
-def _server_fact(entry: Entry) -> ServerFact:
-    metadata, status = entry.value["metadata"], entry.value.get("status") or {}
-    ready, placed = _condition(status, "Ready"), _condition(status, names.PLACED_GATE)
-    return ServerFact(
-        name=entry.name,
-        uid=entry.uid,
-        created=seconds(metadata.get("creationTimestamp")) or 0.0,
-        ip=status.get("podIP"),
-        node=(entry.value.get("spec") or {}).get("nodeName"),
-        revision=entry.labels.get(names.REVISION_LABEL),
-        ready=ready.get("status") == "True",
-        ready_changed=seconds(ready.get("lastTransitionTime")),
-        deleting="deletionTimestamp" in metadata,
-        waiting=waiting(entry.value),
-        routed=routed_models(entry),
-        placed=placed.get("status") == "True",
-        placed_changed=seconds(placed.get("lastTransitionTime")),
-        deletion_cost=_cost(entry),
-    )
-
-
-def routed_models(pod: Entry) -> frozenset[str]:
-    """Models whose route label a pod bears."""
-    prefix = names.ROUTE_LABEL_PREFIX
-    return frozenset(
-        label.removeprefix(prefix)
-        for label, value in pod.labels.items()
-        if label.startswith(prefix) and value == names.ROUTED
-    )
-
-
-def _slice_pairs(entry: Entry) -> dict[tuple[str, str], bool]:
-    """(model, server) pairs of an EndpointSlice, and whether clients reach them."""
-    model = entry.labels.get(_SERVICE_NAME_LABEL, "")
-    pairs: dict[tuple[str, str], bool] = {}
-    for endpoint in entry.value.get("endpoints") or ():
-        target = endpoint.get("targetRef") or {}
-        if target.get("kind") != "Pod":
-            continue
-        conditions = endpoint.get("conditions") or {}
-        pair = (model, str(target.get("name")))
-        pairs[pair] = pairs.get(pair, False) or conditions.get("ready", True) is not False
-    return pairs
-
-
-def _cost(pod: Entry) -> int | None:
-    try:
-        return int(pod.annotations[names.DELETION_COST_ANNOTATION])
-    except (KeyError, ValueError):
-        return None
-
-
-def _paused(entry: Entry) -> bool:
-    return entry.annotations.get(names.PAUSED_ANNOTATION, "false").lower() != "false"
-
-
-def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = next(
-        (c for c in status.get("conditions") or () if c.get("type") == kind), {}
-    )
-    return found

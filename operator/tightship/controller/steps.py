@@ -8,8 +8,9 @@ from typing import Any
 from tightship.api import names
 from tightship.controller import subjects
 from tightship.controller.certificates import CertificateBook
-from tightship.controller.observe import Observer, routed_models
+from tightship.controller.observe import Observer
 from tightship.controller.progress import Positions
+from tightship.controller.server_facts import routed_models
 from tightship.controller.servers import Servers, StaleError
 from tightship.controller.strangers import Strangers
 from tightship.controller.telemetry import Telemetry
