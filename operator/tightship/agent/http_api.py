@@ -9,7 +9,8 @@ from aiohttp.typedefs import Handler, Middleware
 from tightship.agent.credentials import Credentials
 from tightship.agent.journal import Journal
 from tightship.agent.metrics import Telemetry
-from tightship.agent.reconcile import Reconciler, state_etag
+from tightship.agent.reconcile import Reconciler
+from tightship.agent.state_changes import state_etag
 from tightship.agent.wire import BadRequestError, read_request
 
 BODY_MAX = 4 << 20
@@ -83,7 +84,7 @@ class Api:
         known = _unquoted(request.headers.get("If-None-Match", ""))
         preferred = _WAIT.search(request.headers.get("Prefer", ""))
         if known and preferred:
-            await self._reconciler.wait(known, min(float(preferred.group(1)), WAIT_MAX))
+            await self._reconciler.changes.wait(known, min(float(preferred.group(1)), WAIT_MAX))
         response = self._state_response(200)
         if known and response.headers["ETag"] == f'"{known}"':
             return web.Response(status=304, headers={"ETag": response.headers["ETag"]})

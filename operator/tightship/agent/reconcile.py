@@ -1,8 +1,6 @@
 """Carries out the assignment, level-triggered: a task for each model, and one eye on Triton."""
 
 import asyncio
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -16,6 +14,7 @@ from tightship.agent.life import TritonLife
 from tightship.agent.loader import Loader
 from tightship.agent.metrics import Telemetry
 from tightship.agent.slot import Slot, SupersededError
+from tightship.agent.state_changes import StateChanges
 from tightship.agent.watchdog import Watchdog
 from tightship.api.agent import AssignmentRequest, ServerState
 from tightship.api.failures import MODEL_CRASHED
@@ -53,7 +52,7 @@ class Reconciler:
         self._telemetry = telemetry
         self._watchdog = Watchdog(triton=triton, ask=loader.ask, crashed=self._crashed)
         self._life = TritonLife(restore_seconds)
-        self._changed = asyncio.Event()
+        self.changes = StateChanges(self.state)
         self._slots: dict[str, Slot] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._earlier = {s.assignment.name: s for s in journal.record.verified}
@@ -77,7 +76,7 @@ class Reconciler:
         """
         self._journal.write(fence=request.fence, assignment=request.assignment)
         self._adjust()
-        self.notify()
+        self.changes.notify()
 
     def state(self) -> ServerState:
         """The server as the API shows it."""
@@ -106,29 +105,13 @@ class Reconciler:
             return f"waiting for {len(self._restoring)} models that were verified before"
         return None
 
-    async def wait(self, etag: str, seconds: float) -> None:
-        """Returns when the state's etag differs from `etag`, or the time is over."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while state_etag(self.state()) == etag and loop.time() < end:
-            try:
-                async with asyncio.timeout_at(end):
-                    await self._changed.wait()
-            except TimeoutError:
-                return
-
-    def notify(self) -> None:
-        """Wakes who waits for another state."""
-        self._changed.set()
-        self._changed = asyncio.Event()
-
     def _adjust(self) -> None:
         """Gives each slot its wish, and each new model a slot with its task."""
         if self._tasks is None:
             return
         assigned = {model.name: model for model in self._journal.record.assignment.models}
         for name in assigned.keys() - self._slots.keys():
-            self._slots[name] = Slot(name, self.notify)
+            self._slots[name] = Slot(name, self.changes.notify)
             self._tasks.create_task(self._carry(self._slots[name]))
         for name, slot in self._slots.items():
             wanted = assigned.get(name)
@@ -148,7 +131,7 @@ class Reconciler:
             self._remember(slot)
             if slot.wanted is None and slot.served is None and rest == 0:
                 del self._slots[slot.name]
-                self.notify()
+                self.changes.notify()
                 return
             try:
                 async with asyncio.timeout(rest):
@@ -223,7 +206,7 @@ class Reconciler:
 
     def _restored(self, name: str) -> None:
         self._restoring.discard(name)
-        self.notify()
+        self.changes.notify()
 
     def _wake_refused(self) -> None:
         """Something has changed in memory: who was refused for it may try again."""
@@ -276,7 +259,7 @@ class Reconciler:
             self._gone(error)
             return
         self._life.welcome()
-        self.notify()
+        self.changes.notify()
 
     async def _lost(self, slot: Slot, why: str) -> None:
         """Begins its way back: what Triton has loaded by itself is verified, the rest is loaded."""
@@ -300,12 +283,6 @@ class Reconciler:
 
     def _gone(self, error: TritonError) -> None:
         if self._life.gone(error):
-            self.notify()
+            self.changes.notify()
         if self._life.overdue:
             self._loader.clear()
-
-
-def state_etag(state: ServerState) -> str:
-    """A hash of the state's content."""
-    canonical = json.dumps(state.to_json(), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
