@@ -6,17 +6,17 @@ need the same work share it: one Job, owned by all of them, one count of attempt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from tightship.api.artifact import IntakeResult, Summary
-from tightship.api.conditions import Condition, ConditionStatus, Reason
 from tightship.api.failures import DIGEST_MISMATCH
 from tightship.plan import figures, refresh, remembered
 from tightship.plan import work as units
 from tightship.plan.actions import ApplyJob, DeleteJob
 from tightship.plan.inputs import PoolIdentity
 from tightship.plan.memo import POOL
+from tightship.plan.outcome import Outcome, finished, frozen, kept
 from tightship.plan.recurring import KINDS, Recurring
 from tightship.plan.snapshot import JobKind, JobState
 from tightship.plan.work import Work, spec_of
@@ -24,21 +24,10 @@ from tightship.plan.work import Work, spec_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tightship.api.conditions import Condition
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.memo import Memo
     from tightship.plan.snapshot import JobFact, ModelFact
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one model's status says about its conversion; JSON parts as `figures` makes them."""
-
-    condition: Condition
-    conversion: Mapping[str, Any] = field(default_factory=dict)
-    artifact: Mapping[str, Any] | None = None
-    optimization: Mapping[str, Any] | None = None
-    refresh: Mapping[str, Any] | None = None
-    evaluation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +96,7 @@ class _Planner:
     def plan(self, held: frozenset[str]) -> Conversions:
         for model in self._models:
             if model.paused:
-                self._outcomes[model.name] = _frozen(model)
+                self._outcomes[model.name] = frozen(model)
             else:
                 self._step(model)
         held |= {m.uid for m in self._models if m.paused}
@@ -138,7 +127,7 @@ class _Planner:
             self._join(JobKind.CONVERT, key, model, intake)
             return
         self._outcomes[model.name] = self._memo.of(
-            model.name, _finished, name, key, intake, model.retry, found
+            model.name, finished, name, key, intake, model.retry, found
         )
         self._recurring.evaluate(name, model, found)
 
@@ -150,7 +139,7 @@ class _Planner:
             return
         reason = "the source has changed since; another intake takes its name"
         self._stale[job.name] = DeleteJob(name=job.name, uid=job.uid, reason=reason)
-        self._outcomes[model.name] = _kept(model, units.changed())
+        self._outcomes[model.name] = kept(model, units.changed())
 
     def _intake(self, name: str, model: ModelFact) -> IntakeResult | None:
         """What the model's own status knows counts first, since a source may have changed.
@@ -298,42 +287,4 @@ class _Planner:
             renewed = remembered.renewed(model, name, work.kind)
             progress = remembered.progress(name, key, work.intake, retry, renewed)
             conversion = {**progress, **units.attempts_json(work), **units.progress_json(work)}
-            self._outcomes[model.name] = replace(_kept(model, condition), conversion=conversion)
-
-
-def _finished(
-    name: str,
-    key: str,
-    intake: IntakeResult,
-    retry: str,
-    found: remembered.Parts,
-) -> Outcome:
-    return Outcome(
-        condition=units.converted(*found, intake.limitations),
-        conversion=remembered.progress(name, key, intake, retry),
-        artifact=found[0],
-        optimization=found[1],
-    )
-
-
-def _frozen(model: ModelFact) -> Outcome:
-    """A paused model keeps what its status says."""
-    artifact, optimization = model.status.get("artifact"), model.status.get("optimization")
-    message = "The model is paused: nothing is converted until the annotation is removed."
-    told = units.condition(ConditionStatus.UNKNOWN, Reason.PAUSED, message)
-    if artifact:
-        limitations = (model.status.get("conversion") or {}).get("limitations", ())
-        told = units.converted(artifact, optimization or {}, limitations)
-    status = model.status
-    return replace(
-        _kept(model, told), refresh=status.get("refresh"), evaluation=status.get("evaluation")
-    )
-
-
-def _kept(model: ModelFact, condition: Condition) -> Outcome:
-    return Outcome(
-        condition=condition,
-        conversion=remembered.at_rest(model),
-        artifact=model.status.get("artifact"),
-        optimization=model.status.get("optimization"),
-    )
+            self._outcomes[model.name] = replace(kept(model, condition), conversion=conversion)

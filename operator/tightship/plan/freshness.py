@@ -23,7 +23,7 @@ from tightship.plan.snapshot import InvalidSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tightship.plan.conversion import Outcome
+    from tightship.plan.outcome import Outcome
     from tightship.plan.snapshot import ModelFact
 
 _FIGURES = frozenset(

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from tightship.plan.checks import Check
-    from tightship.plan.conversion import Outcome
     from tightship.plan.figures import Artifact
     from tightship.plan.memo import Memo
+    from tightship.plan.outcome import Outcome
     from tightship.plan.reevaluation import Evaluation
     from tightship.plan.refresh import Look
     from tightship.plan.remembered import Parts

@@ -9,8 +9,8 @@ from tightship.api.agent import ModelAssignment, ServingConfig
 from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.plan import drift, figures, inputs, remembered
-from tightship.plan.conversion import Outcome
 from tightship.plan.holdings import copies
+from tightship.plan.outcome import Outcome
 from tightship.plan.packing import DUTY_FLOOR, Item
 from tightship.plan.rollout import Wanted
 from tightship.plan.serving import serving_config

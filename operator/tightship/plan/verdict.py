@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tightship.api.failures import Failure
-    from tightship.plan.conversion import Outcome
     from tightship.plan.figures import Artifact
     from tightship.plan.fleet import Fleet, Sight
+    from tightship.plan.outcome import Outcome
     from tightship.plan.packing import Shortage
     from tightship.plan.snapshot import ModelFact
 
