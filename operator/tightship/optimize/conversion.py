@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import Objective
 from tightship.drift.reference import Reference
 from tightship.optimize import (
+    attempts,
     contenders,
+    drift_reference,
     machine,
     proof,
     racing,
@@ -126,7 +129,7 @@ def convert(
             conversion.outcome = asyncio.run(bench.prove(triton, folders.models, order, progress))
             conversion.chosen = conversion.outcome.chosen
     _close(conversion)
-    conversion.reference = workshop.reference(conversion.chosen)
+    conversion.reference = drift_reference.of_chosen(workshop, conversion.chosen)
     return conversion
 
 
@@ -212,7 +215,7 @@ def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress:
             candidate.refuse(Status.INELIGIBLE, reason)
         else:
             with conversion.timed(candidate.id):
-                workshop.attempt(candidate, recipe, tried.get(recipe.after or ""))
+                attempts.attempt(workshop, candidate, recipe, tried.get(recipe.after or ""))
         progress(decided(candidate))
 
 
@@ -222,10 +225,11 @@ def _search(conversion: Conversion, workshop: Workshop, search: Search, progress
     def attempt(trial: Candidate, recipe: Recipe) -> None:
         number = len(search.trials)
         progress(Position(Stage.SEARCH, number, max(number, search.most), trial.id))
-        workshop.attempt(trial, recipe)
+        attempts.attempt(workshop, trial, recipe)
         progress(decided(trial))
 
-    conversion.searched = search.run(conversion.candidates, attempt, workshop.discard)
+    discard = partial(attempts.discard, workshop)
+    conversion.searched = search.run(conversion.candidates, attempt, discard)
     conversion.candidates += search.trials
 
 
@@ -238,7 +242,7 @@ def _race(conversion: Conversion, workshop: Workshop) -> None:
     behind = racing.outpaced(looks)
     for candidate in alive:
         if reason := behind.get(candidate.id):
-            workshop.outpace(candidate, reason)
+            attempts.outpace(workshop, candidate, reason)
 
 
 def _training_seconds(conversion: Conversion) -> float:
