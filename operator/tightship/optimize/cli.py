@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from tightship.api.job import DataRequest, JobRequest, SearchRequest
 from tightship.api.names import HTTP_PORT
 from tightship.api.v1alpha1 import ModelFormat, Objective, SearchStrategy
-from tightship.optimize import artifact, conversion, report, terminal
+from tightship.optimize import artifact, pipeline, report, terminal
 from tightship.optimize import cache as caching
 from tightship.optimize.budget import GIB, Budget
 from tightship.optimize.conversion import Conversion
@@ -220,7 +220,7 @@ def _converted(options: argparse.Namespace, folders: Folders, progress: Progress
     ):
         if code is not None:
             target.symlink_to(Path(code.uri).resolve())
-    return conversion.convert(
+    return pipeline.convert(
         request(options),
         folders,
         Budget(),

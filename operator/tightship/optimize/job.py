@@ -15,7 +15,7 @@ from tightship.api.code import CodeRequest
 from tightship.api.failures import Failure
 from tightship.api.job import DataRequest, EvaluateRequest, JobRequest, SweepRequest
 from tightship.api.names import HTTP_PORT, METRICS_PORT
-from tightship.optimize import artifact, conversion, intake, space
+from tightship.optimize import artifact, intake, pipeline, space
 from tightship.optimize.budget import Budget
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
@@ -289,7 +289,7 @@ def convert(request: JobRequest, folders: Folders, triton: TritonAddress) -> dic
     """All optimizing stages; leaves the artifact's folder and the summary for publish."""
     if folders.done.exists():
         return _done(folders)
-    found = conversion.convert(
+    found = pipeline.convert(
         request, folders, _budget(request), triton, lambda fact: LOG.info("%s", fact.line)
     )
     summary = artifact.write(found, folders.artifact)

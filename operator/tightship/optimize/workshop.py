@@ -7,14 +7,7 @@ from typing import Any
 
 from tightship.api.job import JobRequest
 from tightship.api.v1alpha1 import Objective
-from tightship.optimize import (
-    graph,
-    reuse,
-    sandbox,
-    space,
-    timing,
-    training,
-)
+from tightship.optimize import graph, reuse, sandbox, space, timing, training
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status

@@ -13,7 +13,7 @@ import pytest
 from tests.corpus.models import build, data
 from tests.support.cache import REPOSITORY
 
-from tightship.optimize import cache, cli, conversion
+from tightship.optimize import cache, cli, pipeline
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.conversion import Conversion
@@ -48,7 +48,7 @@ def run(command: list[str], tmp_path: Path) -> Run:
         folders.source.mkdir(parents=True)
         (folders.source / "model.onnx").write_bytes(options.model.read_bytes())
         folders.calibration.write_bytes(options.calibration.read_bytes())
-        found = conversion.convert(
+        found = pipeline.convert(
             cli.request(options), folders, BRIEF, None, lambda fact: lines.append(fact.line), kept
         )
         return found, lines

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support import report_schema
 
-from tightship.optimize import artifact, cli, conversion, report, serving
+from tightship.optimize import artifact, cli, pipeline, report, serving
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.conversion import Conversion
@@ -150,15 +150,15 @@ def test_a_gate_that_cannot_be_shown_is_the_reason(tmp_path: Path) -> None:
     told = "a loss of accuracy of at most 0.01 at 95% confidence: there are 200, it takes 268"
     needs = Needs(resolution=0.013, samples=268, exact=True, shortfalls=(told,))
     found = made(tmp_path, needs=needs)
-    found.unjudged = conversion._unjudged(found)
+    found.unjudged = pipeline._unjudged(found)
     found.candidates[0].refuse(Status.INELIGIBLE, found.unjudged)
     assert told in report.reason(found)
     assert any(told in warning for warning in found.warnings)
 
 
 def test_an_original_below_the_worst_value_is_told(tmp_path: Path) -> None:
-    assert conversion._missed(made(tmp_path, "--worst-value", "0.9")) == []
-    (told,) = conversion._missed(made(tmp_path, "--worst-value", "0.98"))
+    assert pipeline._missed(made(tmp_path, "--worst-value", "0.9")) == []
+    (told,) = pipeline._missed(made(tmp_path, "--worst-value", "0.98"))
     assert "0.9700 is worse than the worstValue of 0.98" in told
-    (risen,) = conversion._missed(made(tmp_path, "--metric", "rmse", "--worst-value", "0.5"))
+    (risen,) = pipeline._missed(made(tmp_path, "--metric", "rmse", "--worst-value", "0.5"))
     assert "rmse of 0.9700" in risen

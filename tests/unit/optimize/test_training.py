@@ -10,7 +10,7 @@ from tests.unit.optimize.test_reproduce import asked
 from tests.unit.optimize.test_techniques import FACTS
 
 from tightship.api.job import JobRequest
-from tightship.optimize import cli, conversion, techniques, training
+from tightship.optimize import cli, pipeline, techniques, training
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate
 from tightship.optimize.contenders import done_before
@@ -109,7 +109,7 @@ def test_a_trainer_runs_only_where_it_is_trusted(tmp_path: Path) -> None:
     assert request.trainer is not None
     doubted = replace(request, trainer=replace(request.trainer, trusted=False))
     with pytest.raises(RefusalError, match="trustedCode"):
-        conversion.convert(doubted, Folders(tmp_path), Budget(), None, print)
+        pipeline.convert(doubted, Folders(tmp_path), Budget(), None, print)
 
 
 def test_without_torch_the_remedy_is_told(
