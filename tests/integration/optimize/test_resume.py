@@ -13,7 +13,7 @@ import pytest
 from tests.corpus.models import build, data
 from tests.support.cache import REPOSITORY
 
-from tightship.optimize import cache, cli, pipeline
+from tightship.optimize import arguments, cache, pipeline
 from tightship.optimize.budget import Budget
 from tightship.optimize.cache import Cache
 from tightship.optimize.conversion import Conversion
@@ -43,13 +43,18 @@ def run(command: list[str], tmp_path: Path) -> Run:
     """Runs the command's conversion here, with brief timings."""
 
     def convert(name: str, kept: Cache | None) -> tuple[Conversion, list[str]]:
-        options, lines = cli.parser().parse_args(command), list[str]()
+        options, lines = arguments.parser().parse_args(command), list[str]()
         folders = Folders(tmp_path / name)
         folders.source.mkdir(parents=True)
         (folders.source / "model.onnx").write_bytes(options.model.read_bytes())
         folders.calibration.write_bytes(options.calibration.read_bytes())
         found = pipeline.convert(
-            cli.request(options), folders, BRIEF, None, lambda fact: lines.append(fact.line), kept
+            arguments.request(options),
+            folders,
+            BRIEF,
+            None,
+            lambda fact: lines.append(fact.line),
+            kept,
         )
         return found, lines
 

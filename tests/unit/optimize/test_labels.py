@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.corpus.models import data as corpus
 
-from tightship.optimize import cli, data, intake
+from tightship.optimize import arguments, cli, data, intake
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.data import Dataset
@@ -24,8 +24,8 @@ CONTRACT = Contract(
 
 
 def taken(file: Path, *options: str) -> Dataset:
-    request = cli.request(
-        cli.parser().parse_args(
+    request = arguments.request(
+        arguments.parser().parse_args(
             ["model.onnx", "--output", "out", "--evaluation", str(file), *options]
         )
     )

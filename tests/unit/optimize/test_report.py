@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support import report_schema
 
-from tightship.optimize import artifact, cli, pipeline, report, serving
+from tightship.optimize import arguments, artifact, pipeline, report, serving
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.conversion import Conversion
@@ -41,7 +41,7 @@ def made(tmp_path: Path, *options: str, needs: Needs | None = None) -> Conversio
     (tmp_path / "model.onnx").write_bytes(b"onnx")
     (tmp_path / "evaluation.npz").touch()
     command = ["m.onnx", "--output", "o", "--evaluation", "e.npz", *options]
-    request = cli.request(cli.parser().parse_args(command))
+    request = arguments.request(arguments.parser().parse_args(command))
     evaluation = Dataset({"x": np.zeros((200, 2), np.float32)}, LABELS)
     intake = Intake(
         model=tmp_path / "model.onnx",

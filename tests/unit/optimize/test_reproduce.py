@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given, strategies
 
 from tightship.api.job import JobRequest
-from tightship.optimize import cli, reproduce
+from tightship.optimize import arguments, reproduce
 
 
 def asked(*options: str) -> JobRequest:
-    return cli.request(cli.parser().parse_args(["m.onnx", "--output", "o", *options]))
+    return arguments.request(arguments.parser().parse_args(["m.onnx", "--output", "o", *options]))
 
 
 def again(request: JobRequest) -> JobRequest:
     """The request of the command, with what is not part of the work as it was."""
-    program, action, *arguments = reproduce.command(request)
+    program, action, *options = reproduce.command(request)
     assert (program, action) == ("tightship", "optimize")
-    found = cli.request(cli.parser().parse_args(arguments))
+    found = arguments.request(arguments.parser().parse_args(options))
     return replace(
         found,
         source_uri=request.source_uri,
