@@ -17,7 +17,7 @@ from tests.training.conftest import Scene
 from tightship.api.artifact import IntakeResult, Summary
 from tightship.api.job import DataRequest
 from tightship.api.training import TrainerRequest, TrainingOptions
-from tightship.optimize import job
+from tightship.optimize import access, job
 from tightship.optimize.budget import Budget
 from tightship.optimize.folders import Folders
 
@@ -76,7 +76,7 @@ def heavy(light: Path, file: Path) -> Path:
 @pytest.fixture
 def pod(scene: Scene, triton: Triton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
     """The digits' Job with the trainer, its module and its weights in an archive."""
-    monkeypatch.setenv(job.ALLOW_FILE_VARIABLE, "1")
+    monkeypatch.setenv(access.ALLOW_FILE_VARIABLE, "1")
     monkeypatch.setenv("SOME_SECRET", "x")
     monkeypatch.setattr(job, "Budget", lambda **known: Budget(timing_processes_min=1, **known))
     archive = tmp_path / "trainer.tar.gz"

@@ -15,12 +15,15 @@ from typing import Any
 
 from tightship.api.artifact import EvaluationResult
 from tightship.api.job import EvaluateRequest, MetricRequest
-from tightship.optimize import data, engine, intake, job, runtime, sandbox, space
+from tightship.optimize import data, engine, intake, runtime, sandbox, space
+from tightship.optimize.access import access, artifact_uri
+from tightship.optimize.answer import answered, read_request
 from tightship.optimize.budget import Budget, cpus
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import ORIGINALS, Engine, Executable
 from tightship.optimize.failures import Reason, RefusalError
+from tightship.optimize.fetch import fetch_code, fetch_data
 from tightship.optimize.folders import Folders
 from tightship.optimize.gate.verdict import value_bounds
 from tightship.optimize.metrics import own, registry
@@ -38,11 +41,11 @@ _FETCHED = "evaluation-digest"
 def main(stage: str, folders: Folders | None = None) -> int:
     """Fetch, or evaluate what was fetched, and write the termination message; the exit code."""
     folders = folders or Folders()
-    return job.answered(stage, folders, lambda: _STAGES[stage](_request(), folders))
+    return answered(stage, folders, lambda: _STAGES[stage](_request(), folders))
 
 
 def _request() -> EvaluateRequest:
-    return job.read_request(EvaluateRequest.from_json)
+    return read_request(EvaluateRequest.from_json)
 
 
 def fetch(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
@@ -51,14 +54,14 @@ def fetch(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
 
 
 async def _fetch(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
-    uri = f"{request.store_uri.rstrip('/')}/sha256/{request.key}/"
+    uri = artifact_uri(request)
     room = space.room(folders.work, request.scratch_bytes)
-    async with Storage(job.access(folders, request, "store")) as storage:
+    async with Storage(access(folders, request, "store")) as storage:
         limits = Transfer(max_bytes=request.scratch_bytes, room=room)
         await storage.fetch(uri, folders.artifact, digest=request.digest, limits=limits)
-    digest = await job.fetch_data(request, folders, "evaluation", request.data, folders.evaluation)
+    digest = await fetch_data(request, folders, "evaluation", request.data, folders.evaluation)
     code = _same_code(request.own_metric, folders)
-    await job.fetch_code(request, folders, "metric", code, folders.metric)
+    await fetch_code(request, folders, "metric", code, folders.metric)
     (folders.work / _FETCHED).write_text(digest)
     return {"evaluation_digest": digest}
 

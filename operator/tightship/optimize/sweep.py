@@ -8,7 +8,8 @@ from typing import Any
 
 from tightship.api.artifact import UNUSED
 from tightship.api.job import SweepRequest
-from tightship.optimize import job
+from tightship.optimize.access import access
+from tightship.optimize.answer import answered, read_request
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.folders import Folders
 from tightship.storage import Entry, Storage, reclaim, remove, retire, run
@@ -22,13 +23,13 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 def main(folders: Folders | None = None) -> int:
     """Clean up once and write the termination message; returns the exit code."""
     folders = folders or Folders()
-    return job.answered("sweep", folders, lambda: run(_sweep(folders)))
+    return answered("sweep", folders, lambda: run(_sweep(folders)))
 
 
 async def _sweep(folders: Folders) -> dict[str, Any]:
-    request = job.read_request(SweepRequest.from_json)
+    request = read_request(SweepRequest.from_json)
     used = _used(folders)
-    async with Storage(job.access(folders, request, "store-write")) as storage:
+    async with Storage(access(folders, request, "store-write")) as storage:
         return await sweep(storage, request, used, time.time())
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.integration.optimize.harness import REQUEST, Pod
 
-from tightship.optimize import job
+from tightship.optimize import access
 from tightship.optimize.folders import Folders
 
 
@@ -20,7 +20,7 @@ def nothing_is_known_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def new_pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Pod]:
     """Makes pods whose store is the folder `store`; file:// addresses are allowed."""
-    monkeypatch.setenv(job.ALLOW_FILE_VARIABLE, "1")
+    monkeypatch.setenv(access.ALLOW_FILE_VARIABLE, "1")
 
     def make(name: str) -> Pod:
         folders = Folders(tmp_path / name)

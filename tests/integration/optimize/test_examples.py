@@ -20,7 +20,7 @@ from tests.support.triton import Triton
 from tightship.agent import golden
 from tightship.api.artifact import Summary
 from tightship.api.job import DataRequest
-from tightship.optimize import job
+from tightship.optimize import access
 from tightship.optimize.folders import Folders
 from tightship.triton.client import TritonClient
 from tightship.triton.repository import Repository
@@ -61,7 +61,7 @@ def converted(
         store_uri=f"file://{root}/store",
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(job.ALLOW_FILE_VARIABLE, "1")
+        patch.setenv(access.ALLOW_FILE_VARIABLE, "1")
         pod = Pod(Folders(root / "pod", triton.repository), wanted, patch)
         pod.run("fetch")
         pod.run("convert", address(triton))

@@ -14,7 +14,7 @@ from tests.support import gcs, hub, registry
 from tests.support.registry import PASSWORD, TAR, USER, Registry
 
 from tightship.api.artifact import IntakeResult
-from tightship.optimize import job
+from tightship.optimize import access
 from tightship.storage import Access, Credentials, HostPolicy, Storage, run
 
 MODEL = bytes(build.perceptron().SerializeToString())
@@ -127,7 +127,7 @@ def test_source_and_store_in_google_cloud_storage(pod: Pod) -> None:
                 (folder / key).write_text(value)
         # Nothing is listed: the host is the store's own, which its Secret names.
         pod.ask(source_uri="gs://models/in/model.onnx", store_uri="gs://models/store")
-        assert job.access(pod.folders, pod.request, "source").hosts.allowed == (server.host,)
+        assert access.access(pod.folders, pod.request, "source").hosts.allowed == (server.host,)
         result = IntakeResult.from_json(pod.run("fetch")["result"])
     assert result.source_bytes == len(MODEL)
     inspected = IntakeResult.from_json(pod.run("inspect")["result"])

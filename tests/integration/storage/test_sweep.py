@@ -15,7 +15,7 @@ from tightship.api import job as wire
 from tightship.api.artifact import MANIFEST, UNUSED
 from tightship.api.failures import Failure
 from tightship.api.job import SweepRequest
-from tightship.optimize import job
+from tightship.optimize import access
 from tightship.optimize import sweep as sweep_stage
 from tightship.optimize.folders import Folders
 from tightship.optimize.sweep import sweep
@@ -212,7 +212,7 @@ Run = Callable[[str | None], tuple[int, dict[str, dict[str, object]]]]
 @pytest.fixture
 def container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The container of a clean-up of `volume`; its list of KEYs is given, None for no list."""
-    monkeypatch.setenv(job.ALLOW_FILE_VARIABLE, "1")
+    monkeypatch.setenv(access.ALLOW_FILE_VARIABLE, "1")
     request = SweepRequest(
         store_uri=f"file://{tmp_path}/volume", allowed_hosts=(), retention=HOUR, limit=10
     )
