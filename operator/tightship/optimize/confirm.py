@@ -1,24 +1,24 @@
 """In the real Triton: a model loads, answers as in the evaluation, and is faster there too."""
 
 import asyncio
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
 from tightship.api.agent import ServingConfig
-from tightship.optimize import runtime, selection, serving
+from tightship.optimize import runtime, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import Contract
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.metrics import fidelity
+from tightship.optimize.race import Race, raced
 from tightship.optimize.runtime import Outputs
+from tightship.optimize.texts import decoded, encoded
 from tightship.triton import config_pbtxt, profiler
 from tightship.triton.client import Prepared, TritonClient, prepared
 from tightship.triton.errors import TritonError, TritonUnreachableError
@@ -33,7 +33,6 @@ _REQUEST_SECONDS = 120.0
 _WARM_UP = 20
 _DIFFERENT = 64  # samples that a race asks in turn
 _COSINE_SAME = 0.999
-_RANDOM_SHARE = 100.0  # of the greatest answer may random answers differ
 _UNLIKE_SHARE = 0.001  # of the samples may round to another class between two runs
 _BATCHES = (1, 4, 16)
 _CONCURRENCY = 4
@@ -42,20 +41,6 @@ _POINT_REQUESTS = 60  # warm-up and least number of requests of one point of the
 
 class UnconfirmedError(Exception):
     """A model is not what the evaluation saw, or Triton does not take it; the message says why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Race:
-    """A candidate against the original through Triton, one client. Seconds and shares."""
-
-    batch: int
-    speedup: float
-    noise: float
-    p50_before: float
-    p50: float
-    percentile_before: float
-    percentile: float
-    requests: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +134,7 @@ class Stand:
         for rows in runtime.batches(len(dataset), self._contract, size):
             found = await self._ask(name, self._request(samples, rows))
             for output, arrays in parts.items():
-                arrays.append(_text(found[output]))
+                arrays.append(decoded(found[output]))
         return runtime.join(parts, batched=self._contract.batched)
 
     async def _ask(self, name: str, request: Prepared) -> Outputs:
@@ -202,7 +187,7 @@ class Stand:
             name = CANDIDATE if index % 2 else ORIGINAL
             seconds = self._budget.confirm_burst_seconds
             bursts[name].append(await self._burst(name, requests, seconds, 5))
-        return _raced(bursts[ORIGINAL], bursts[CANDIDATE], percentile, batch)
+        return raced(bursts[ORIGINAL], bursts[CANDIDATE], percentile, batch)
 
     def _requests(self, dataset: Dataset, batch: int = 1) -> list[Prepared]:
         """Different ones where there are samples; a batch begins again where there are too few."""
@@ -232,11 +217,11 @@ class Stand:
             await self._burst(name, requests, seconds, 5)
             for _ in range(self._budget.confirm_bursts)
         ]
-        return _raced(bursts, bursts, percentile, 1)
+        return raced(bursts, bursts, percentile, 1)
 
     async def profile(self, name: str, samples: Dataset, p50: float) -> Profile:
         """Latency by batch and concurrency, memory and load time, where a point is affordable."""
-        arrays = {n: _wire(a) for n, a in self.wired(samples).arrays.items()}
+        arrays = {n: encoded(a) for n, a in self.wired(samples).arrays.items()}
         limit = self._budget.profile_point_seconds
         ceiling = max(1, self._contract.max_batch)
         batches = [
@@ -266,7 +251,7 @@ def agreeing(expected: Outputs, got: Outputs) -> np.ndarray:
         if wanted.dtype.kind == "f":
             same &= fidelity.cosines(wanted, actual) >= _COSINE_SAME
         else:
-            flat = (_text(wanted) == _text(actual)).reshape(len(same), -1)
+            flat = (decoded(wanted) == decoded(actual)).reshape(len(same), -1)
             same &= flat.all(axis=1)
     return same
 
@@ -277,62 +262,3 @@ def _shaped(got: Outputs, expected: Outputs) -> Outputs:
         name: got[name].reshape(wanted.shape) if got[name].size == wanted.size else got[name]
         for name, wanted in expected.items()
     }
-
-
-def _raced(
-    before: list[list[float]], after: list[list[float]], percentile: int, batch: int
-) -> Race:
-    medians = [median(burst) for burst in before]
-    pairs = list(itertools.pairwise(medians))
-    ratios = [(a + b) / 2 / median(burst) for (a, b), burst in zip(pairs, after, strict=False)]
-    old = [latency for burst in before for latency in burst]
-    new = [latency for burst in after for latency in burst]
-    return Race(
-        batch=batch,
-        speedup=median(ratios),
-        noise=selection.noise_floor(pairs),
-        p50_before=median(old),
-        p50=median(new),
-        percentile_before=float(np.percentile(old, percentile, method="higher")),
-        percentile=float(np.percentile(new, percentile, method="higher")),
-        requests=len(new),
-    )
-
-
-def _text(array: np.ndarray) -> np.ndarray:
-    """Triton's bytes and ONNX Runtime's text alike as numpy text; numbers as they are."""
-    if array.dtype.kind not in "OSU":
-        return array
-    texts = [v.decode() if isinstance(v, bytes) else str(v) for v in array.ravel()]
-    return np.array(texts, np.str_).reshape(array.shape)
-
-
-def _wire(array: np.ndarray) -> np.ndarray:
-    return np.char.encode(array, "utf-8") if array.dtype.kind == "U" else np.asarray(array)
-
-
-def golden(samples: Dataset, answers: Sequence[Outputs]) -> dict[str, np.ndarray]:
-    """Arrays of golden.npz from several rounds of the same answers; the first round is kept."""
-    inputs = {f"in/{name}": _wire(array) for name, array in samples.arrays.items()}
-    return inputs | {f"out/{name}": _wire(_text(array)) for name, array in answers[0].items()}
-
-
-def tolerance(answers: Sequence[Outputs], *, random: bool = False) -> tuple[float, float]:
-    """(rtol, atol): twice the greatest difference between rounds of equal requests, with a floor.
-
-    The floor of 2 % of the greatest answer lets an int8 model differ by a quantum on another
-    processor. Of answers that are random only the magnitude is held.
-    """
-    first = answers[0]
-    widest = 0.0
-    for name, values in first.items():
-        if values.dtype.kind not in ("fiu" if random else "f"):
-            continue
-        finite = values[np.isfinite(values)]
-        scale = float(np.abs(finite).max(initial=0.0))
-        gaps = [
-            float(np.nanmax(np.abs(other[name] - values), initial=0.0)) for other in answers[1:]
-        ]
-        share = _RANDOM_SHARE if random else 0.02
-        widest = max(widest, share * scale, 2 * max(gaps, default=0.0))
-    return 1e-3, max(1e-4, widest)

@@ -8,17 +8,19 @@ from typing import Any
 from tightship.api.job import JobRequest
 from tightship.api.progress import Position, Stage
 from tightship.api.v1alpha1 import Objective
-from tightship.optimize import confirm, evaluate, gains, selection, serving
+from tightship.optimize import evaluate, gains, selection, serving
 from tightship.optimize.budget import Budget
 from tightship.optimize.candidate import Candidate, Status
-from tightship.optimize.confirm import CANDIDATE, ORIGINAL, Proof, Race, Stand, UnconfirmedError
+from tightship.optimize.confirm import CANDIDATE, ORIGINAL, Proof, Stand, UnconfirmedError
 from tightship.optimize.data import Dataset
 from tightship.optimize.engine import Executable
 from tightship.optimize.failures import Reason, RefusalError
 from tightship.optimize.gains import Gains
+from tightship.optimize.golden import golden, tolerance
 from tightship.optimize.intake import Intake
 from tightship.optimize.metrics.own import Asked
 from tightship.optimize.progress import Progress, decided
+from tightship.optimize.race import Race
 from tightship.optimize.runtime import Outputs
 from tightship.optimize.workshop import Workshop
 from tightship.triton.client import TritonClient
@@ -226,8 +228,8 @@ class Bench:
             metric=metric,
             proof=proof,
             profile=profile,
-            golden=confirm.golden(stand.wired(self._golden), rounds),
-            tolerance=confirm.tolerance(rounds, random=self._intake.contract.random),
+            golden=golden(stand.wired(self._golden), rounds),
+            tolerance=tolerance(rounds, random=self._intake.contract.random),
             objective_met=None if target is None else selection.meets(race.percentile, target),
         )
 
