@@ -1,19 +1,18 @@
 """A metric of one's own in Jobs: fetched, pinned, held by the kernel, and it decides."""
 
 import hashlib
-import json
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import pytest
 from tests.corpus.models import build
 from tests.integration.optimize.harness import Pod, address
 from tests.integration.optimize.test_jobs import labelled
 from tests.integration.optimize.test_trainer import packed
+from tests.support import report_schema
 from tests.support.triton import Triton
 
 from tightship.api.artifact import IntakeResult, Summary
@@ -22,7 +21,6 @@ from tightship.optimize import confine, job
 from tightship.optimize.budget import Budget
 
 KEY = "e" * 64
-SCHEMA = Path(__file__).parents[3] / "docs" / "reference" / "report.schema.json"
 RIGHT = b"""
 from beside import right
 
@@ -76,7 +74,7 @@ def test_it_is_pinned_and_decides_and_the_report_says_which_code_it_was(
 
     assert (summary.metric, summary.metric_before, summary.metric_after) == ("mine:near", 1.0, 1.0)
     report = pod.report()
-    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    report_schema.validate(report)
     assert report["ownMetric"] == {
         "entrypoint": "mine:near",
         "storageUri": metric.uri,

@@ -124,7 +124,7 @@ def test_a_model_of_torch_is_told(tmp_path: Path) -> None:
     exported = pytorch.Exported(model=found.original, facts=facts)
     found.intake = replace(found.intake, exported=exported)
     told = report.report(found)
-    jsonschema.validate(told, SCHEMA)
+    report_schema.validate(told)
     assert told["source"]["torch"] == facts
     assert "torch --trusted-code" in " ".join(told["reproduce"]["command"])
 
