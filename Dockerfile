@@ -52,7 +52,9 @@ USER 1000:1000
 
 FROM converter-packages AS converter-torch
 COPY requirements/torch.txt /opt/torch-requirements.txt
-RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install --python /opt/venv -r /opt/torch-requirements.txt
+# torch comes with a compiler of kernels for GPUs, a ninth of all bytes; training is on processors, and does without.
+RUN --mount=type=bind,from=build,source=/opt/uv,target=/opt/uv /opt/uv/install --python /opt/venv -r /opt/torch-requirements.txt \
+ && /opt/uv/bin/uv pip uninstall --quiet --python /opt/venv triton
 COPY --from=code /opt/tightship /opt/tightship
 USER 1000:1000
 

@@ -11,7 +11,8 @@ the quick look that searches go by. With names only these models run, and nothin
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -28,9 +29,9 @@ from tightship.optimize.contract import Contract
 from tightship.optimize.search import explore, space
 from tightship.optimize.search.space import Point
 from tightship.optimize.search.strategies import Outcome, strategy
-from tightship.optimize.techniques import Facts, Space
+from tightship.optimize.techniques import Facts, Recipe, Space
 
-NAMES = ("mnist", "ocr-angle", "magika")
+NAMES = ("crepe", "ocr-angle", "nsfw")
 TRIALS = (0, 5, 10, 20)
 SEEDS = 10
 _SOURCES = cache.REPOSITORY / "operator" / "tightship" / "optimize"
@@ -62,7 +63,7 @@ def exhaustive(name: str) -> dict[str, Any]:
             "--output", folder / "artifact", "--calibration", files / "calibration.npz",
             "--evaluation", files / "evaluation.npz", "--metric", MODELS[name].metric.value,
             "--search", "grid", "--trials", "1000", "--search-seconds", "36000",
-            "--no-prune", "--no-half-precision", "--json", "--no-cache",
+            "--no-prune", "--json", "--no-cache",
         ]  # fmt: skip
         done = subprocess.run(
             [str(part) for part in command], cwd=cache.REPOSITORY, stdout=subprocess.PIPE,
@@ -79,12 +80,11 @@ def landscape(report: dict[str, Any]) -> Landscape:
     """The points of the model, with what the report says of each."""
     spaces = space.spaces(_facts(Contract.from_json(report["source"]["contract"])))
     points = list(space.points(spaces))
-    named = {space.identity(space.recipe(spaces, point)): point for point in points}
+    named = {_told(space.recipe(spaces, point)): point for point in points}
     outcomes, curated = {}, []
     known = {point.id for point in points}
     for entry in report["candidates"]:
-        told = {"engine": entry["engine"], "passes": entry["passes"]}
-        point = named.get(json.dumps(told, sort_keys=True))
+        point = named.get(_key(entry["engine"], entry["passes"]))
         if point is None or entry["status"] == Status.INELIGIBLE.value:
             continue
         outcomes[point] = _outcome(entry)
@@ -96,6 +96,15 @@ def landscape(report: dict[str, Any]) -> Landscape:
     return Landscape(spaces, outcomes, curated)
 
 
+def _told(recipe: Recipe) -> str:
+    """The recipe as a report tells it: ids do not tell whether two are the same work."""
+    return _key(recipe.engine.told(), [asdict(step) for step in recipe.passes])
+
+
+def _key(engine: Mapping[str, Any], passes: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps({"engine": engine, "passes": passes}, sort_keys=True)
+
+
 def _facts(contract: Contract) -> Facts:
     return Facts(
         contract=contract,
@@ -103,7 +112,7 @@ def _facts(contract: Contract) -> Facts:
         cpu_flags=machine.cpu_flags(),
         cache_bytes=machine.cache_bytes(),
         quantize=True,
-        half_precision=False,
+        half_precision=True,
         prune=False,
         sparsity=0.5,
         openvino=True,

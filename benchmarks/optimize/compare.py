@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.models import MODELS
-from benchmarks.optimize import environment, judge, measure, product, served
+from benchmarks.optimize import candidates, environment, judge, measure, product, served
 from benchmarks.optimize.executable import Executable
 from benchmarks.optimize.measure import BATCHES, ModelError, Speed
 from benchmarks.optimize.pick import PICKINGS
@@ -17,7 +17,6 @@ from benchmarks.optimize.rows import Row
 from tests.support import triton
 
 _MESSAGE = 160
-_REASON = 500
 _NOTES = {
     "onnxconverter fp16": "ONNX Runtime computes it in fp32 on CPUs: overflows of fp16 do not show"
 }
@@ -52,8 +51,8 @@ def compare(name: str, scratch: Path) -> Comparison:
     found, through = bench.optimize()
     bench.judge_by(found)
     original = replace(bench.row("original", bench.original), bare=_ITSELF, served=_ITSELF)
-    why = str(found.report["selection"]["reason"])
-    chosen, built = replace(original, name="tightship: unchanged", note=why[:_REASON]), {}
+    why = candidates.unchanged(found.report) if found.unchanged else ""
+    chosen, built = replace(original, name="tightship: unchanged", note=why), {}
     if not found.unchanged:
         built[f"tightship: {found.variant}"] = found.executable
     rows = {}

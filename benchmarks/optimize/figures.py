@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.models import MODELS
+from benchmarks.optimize import candidates
 from benchmarks.optimize.rows import COLUMNS
 from benchmarks.record import Bench
 
@@ -15,7 +16,7 @@ _TWICE = 2.0
 
 
 def add_model(bench: Bench, found: "Comparison") -> None:
-    """One model's figures and its table."""
+    """One model's figures, the table of this benchmark and that of the conversion's report."""
     name, chosen, verdict = found.name, found.chosen, found.chosen.verdict
     alone = {batch: f"{speed.seconds * 1e3:.2f} ms" for batch, speed in found.speeds.items()}
     for batch in found.speeds:
@@ -38,6 +39,8 @@ def add_model(bench: Bench, found: "Comparison") -> None:
     title = f"{name}: {MODELS[name].title}"
     rows = [found.original, found.chosen, *found.rows]
     bench.add_table(title, COLUMNS, [row.cells() for row in rows])
+    title = f"{name}: the best candidate of each technique, as the conversion's report has it"
+    bench.add_table(title, candidates.COLUMNS, candidates.table(found.optimized.report))
 
 
 def add_summary(bench: Bench, all_found: Sequence["Comparison"], failed: Mapping[str, str]) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from benchmarks.models import MODELS
 from benchmarks.optimize.executable import ONNXRUNTIME, OPENVINO, Executable
-from tests.support import cache
+from tests.support.cache import REPOSITORY
 from tests.support.triton import Triton
 
+from tightship.api.v1alpha1 import Objective
 from tightship.optimize.contract import Contract
 from tightship.triton import config_pbtxt
 
@@ -69,8 +70,16 @@ class Optimized:
         return Executable(file=file, backend=OPENVINO, properties={_PRECISION: precision})
 
 
-def optimize(name: str, files: Path, output: Path, triton: Triton) -> Optimized:
-    """Runs `tightship optimize` on a model of the benchmark.
+def optimize(
+    name: str,
+    files: Path,
+    output: Path,
+    triton: Triton,
+    *,
+    objective: Objective = Objective.LATENCY,
+    cache: Path | None = None,
+) -> Optimized:
+    """Runs `tightship optimize` on a model of the benchmark, without a cache unless one is given.
 
     Raises:
         ProductError: it did not end well.
@@ -78,12 +87,13 @@ def optimize(name: str, files: Path, output: Path, triton: Triton) -> Optimized:
     command = [
         sys.executable, "-m", "tightship", "optimize", files / "model.onnx", "--output", output,
         "--calibration", files / "calibration.npz", "--evaluation", files / "evaluation.npz",
-        "--metric", MODELS[name].metric.value, "--json", "--no-cache", "--triton", triton.http,
+        "--metric", MODELS[name].metric.value, "--json", "--triton", triton.http,
         "--triton-metrics", triton.metrics, "--models", triton.repository,
+        "--objective", objective.value, *(["--cache", cache] if cache else ["--no-cache"]),
     ]  # fmt: skip
     started = time.monotonic()
     done = subprocess.run(
-        [str(part) for part in command], cwd=cache.REPOSITORY, capture_output=True, text=True,
+        [str(part) for part in command], cwd=REPOSITORY, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     seconds = time.monotonic() - started

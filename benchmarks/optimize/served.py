@@ -1,7 +1,6 @@
 """The original against what was chosen through a real Triton, one client, bursts in turn."""
 
 import itertools
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -14,7 +13,8 @@ from tests.support.triton import Triton
 from tightship.api.agent import ServingConfig
 from tightship.optimize import serving
 from tightship.triton import config_pbtxt
-from tightship.triton.client import Prepared, TritonClient, prepared
+from tightship.triton.client import TritonClient, prepared
+from tightship.triton.direct import burst, message
 from tightship.triton.repository import Repository
 
 _ORIGINAL, _CHOSEN = "bench-original", "bench-chosen"
@@ -45,7 +45,7 @@ async def speeds(triton: Triton, model: Path, found: Optimized, samples: Path) -
         ratios = {}
         for batch in BATCHES:
             if batch == 1 or batch <= found.contract.max_batch:
-                ratios[batch] = await _race(client, arrays, batch)
+                ratios[batch] = _race(triton.http, arrays, batch)
         for name in served:
             await client.unload(name)
             repository.withdraw(name)
@@ -62,27 +62,19 @@ def _alone(model: Path, found: Optimized) -> Path:
     return folder
 
 
-async def _race(client: TritonClient, arrays: Mapping[str, np.ndarray], batch: int) -> float:
+def _race(address: str, arrays: Mapping[str, np.ndarray], batch: int) -> float:
     """The median over bursts of the original's time before and after, by the chosen one's."""
-    request = prepared({name: array[:batch] for name, array in arrays.items()})
+    requests = [message(prepared({name: array[:batch] for name, array in arrays.items()}))]
+
+    def seconds(name: str, seconds: float, least: int) -> float:
+        calls = burst(address, name, requests, seconds=seconds, least=least, deadline=_DEADLINE)
+        return median(calls)
+
     for name in (_ORIGINAL, _CHOSEN):
-        await _burst(client, name, request, 0.0, _WARM_UP)
+        seconds(name, 0.0, _WARM_UP)
     times: dict[str, list[float]] = {_ORIGINAL: [], _CHOSEN: []}
     for turn in range(2 * _BURSTS + 1):
         name = _CHOSEN if turn % 2 else _ORIGINAL
-        times[name].append(await _burst(client, name, request, _BURST_SECONDS, _LEAST))
+        times[name].append(seconds(name, _BURST_SECONDS, _LEAST))
     pairs = itertools.pairwise(times[_ORIGINAL])
     return median((a + b) / 2 / c for (a, b), c in zip(pairs, times[_CHOSEN], strict=True))
-
-
-async def _burst(
-    client: TritonClient, name: str, request: Prepared, seconds: float, least: int
-) -> float:
-    """The median of the calls' seconds."""
-    calls: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(calls) < least or time.perf_counter() < end:
-        started = time.perf_counter()
-        await client.ask(name, request, deadline=_DEADLINE)
-        calls.append(time.perf_counter() - started)
-    return median(calls)

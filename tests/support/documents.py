@@ -47,6 +47,7 @@ FULL_MODEL: Document = {
             "maxDrop": "0.02",
             "worstValue": "0.75",
             "maxClassDrop": "0.1",
+            "worstClassValue": "0.6",
             "confidence": "0.9",
         },
         "objective": "throughput",

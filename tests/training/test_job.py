@@ -5,10 +5,9 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from tests.corpus.models.ballast import heavy
 from tests.integration.optimize.harness import REQUEST, Pod, address
 from tests.support import triton as triton_process
 from tests.support.triton import Triton
@@ -43,36 +42,6 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
         yield server
 
 
-BALLAST = 3072  # 36 MB of weights: some milliseconds wherever this runs
-
-
-def heavy(light: Path, file: Path) -> Path:
-    """The same answers, far slower: that the student wins is then no question of the machine."""
-    model = onnx.load(light)
-    graph = model.graph
-    (scores,), (pixels,) = graph.output, graph.input
-    answered = next(node for node in graph.node if scores.name in node.output)
-    answered.output[list(answered.output).index(scores.name)] = "light"
-    tables: dict[str, np.ndarray] = {
-        "flat": np.array([0, 64], np.int64),
-        "widen": np.full((64, BALLAST), 1e-6, np.float32),
-        "ballast": np.full((BALLAST, BALLAST), 1e-6, np.float32),
-        "narrow": np.full((BALLAST, 10), 1e-6, np.float32),
-    }
-    graph.initializer.extend(numpy_helper.from_array(table, name) for name, table in tables.items())
-    graph.node.extend(
-        [
-            helper.make_node("Reshape", [pixels.name, "flat"], ["row"]),
-            helper.make_node("MatMul", ["row", "widen"], ["wide"]),
-            helper.make_node("MatMul", ["wide", "ballast"], ["heavy"]),
-            helper.make_node("MatMul", ["heavy", "narrow"], ["little"]),
-            helper.make_node("Add", ["light", "little"], [scores.name]),
-        ]
-    )
-    onnx.save(model, file)
-    return file
-
-
 @pytest.fixture
 def pod(scene: Scene, triton: Triton, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
     """The digits' Job with the trainer, its module and its weights in an archive."""
@@ -83,13 +52,15 @@ def pod(scene: Scene, triton: Triton, tmp_path: Path, monkeypatch: pytest.Monkey
     with tarfile.open(archive, "w:gz") as packed:
         for name in ("digits.py", "weights.safetensors"):
             packed.add(scene.folder / name, f"code/{name}")
+    slow = tmp_path / "heavy.onnx"
+    onnx.save(heavy(onnx.load(scene.model)), slow)
     options = TrainingOptions(
         techniques=("students",), epochs=20, learning_rate=2e-3, batch_size=32, threads=1
     )
     made = Pod(Folders(tmp_path / "pod", triton.repository), REQUEST, monkeypatch)
     made.ask(
         key=KEY,
-        source_uri=f"file://{heavy(scene.model, tmp_path / 'heavy.onnx')}",
+        source_uri=f"file://{slow}",
         evaluation=DataRequest(uri=f"file://{scene.evaluation}", max_samples=2000),
         metric="accuracy",
         max_drop=0.2,

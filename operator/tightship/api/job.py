@@ -88,6 +88,7 @@ class JobRequest:
     positive_class: int | None = None
     worst_value: float | None = None
     max_class_drop: float | None = None
+    worst_class_value: float | None = None
     accelerator: str | None = None
     trainer: TrainerRequest | None = None
     objective: str = "latency"

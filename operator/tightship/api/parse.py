@@ -103,10 +103,11 @@ def _check_gate(gate: AccuracyGate, evaluation: EvaluationSet | None) -> None:
             f"{path}: maxDrop and worstValue may be above 1 for the metrics mae, rmse and own "
             'alone; a point of accuracy is "0.01"'
         )
-    if metric not in CLASS_METRICS and gate.max_class_drop is not None:
+    of_classes = (gate.max_class_drop, gate.worst_class_value)
+    if metric not in CLASS_METRICS and of_classes != (None, None):
         raise SpecError(
-            f"{path}: maxClassDrop needs data.evaluation with the metric accuracy or f1, which "
-            "see classes"
+            f"{path}: maxClassDrop and worstClassValue need data.evaluation with the metric "
+            "accuracy or f1, which see classes"
         )
 
 
@@ -198,6 +199,7 @@ def _gate(value: object, path: str) -> AccuracyGate:
         max_drop=fields.optional("maxDrop", decimal("0", "999"), 0.01),
         worst_value=fields.optional("worstValue", decimal("0", "999"), None),
         max_class_drop=fields.optional("maxClassDrop", decimal("0", "1"), None),
+        worst_class_value=fields.optional("worstClassValue", decimal("0", "1"), None),
         confidence=fields.optional("confidence", decimal("0.5", "0.999"), 0.95),
     )
     fields.end()

@@ -165,9 +165,10 @@ JOB_FAILURES: Mapping[str, Meaning] = {
     ),
     "UnsupportedModel": Meaning(
         "custom or unknown operators, more than one model, maps or sequences or bfloat16 as inputs "
-        "or outputs, scalars where there is no batch axis, axes of length 0, inputs without a "
-        "declared shape, a newer opset or IR version than the runtime's, no inputs, runs on no "
-        "inputs that could be made up; a scikit-learn model of another version, that skl2onnx does "
+        "or outputs, two outputs of one name, scalars where there is no batch axis, axes of length "
+        "0, inputs without a declared shape, a newer opset or IR version than the runtime's, no "
+        "inputs, runs on no inputs that could be made up; a scikit-learn model of another version, "
+        "that skl2onnx does "
         "not know, or whose ONNX answers differ; a model of torch that is weights alone, that it "
         "cannot export, whose ONNX answers differ, that answers by chance or takes something else "
         "than tensors, a TorchScript archive without data, or a converter image without torch",

@@ -124,12 +124,13 @@ class AccuracyGate:
     """It passes if its loss against the original is at most `max_drop` at `confidence`.
 
     And, where they are given, if its metric is no worse than `worst_value`, and if the recall of
-    no class falls by more than `max_class_drop`.
+    no class falls by more than `max_class_drop` or may be below `worst_class_value`.
     """
 
     max_drop: float = 0.01
     worst_value: float | None = None
     max_class_drop: float | None = None
+    worst_class_value: float | None = None
     confidence: float = 0.95
 
 

@@ -109,6 +109,7 @@ def _request(
         positive_class=evaluation.positive_class if evaluation else None,
         worst_value=gate.worst_value,
         max_class_drop=gate.max_class_drop,
+        worst_class_value=gate.worst_class_value,
         accelerator=pool.accelerator.resource_name if pool.accelerator else None,
         trusted_code=pool.trusted_code,
         search=_search(spec.optimization.search),

@@ -1,5 +1,6 @@
 """A stage's request as it is read, and the one JSON answer that the stage ends with."""
 
+import errno
 import logging
 import os
 import sys
@@ -15,7 +16,6 @@ from tightship.optimize.folders import Folders
 from tightship.storage import StorageError
 
 LOG = logging.getLogger(__name__)
-_NO_SPACE = 28  # errno
 
 R = TypeVar("R")
 
@@ -56,13 +56,12 @@ def read_request(read: Callable[[str], R]) -> R:
         raise RefusalError(
             Reason.INVALID_REQUEST,
             f"{job.REQUEST_VARIABLE} cannot be read ({error}). Operator and converter image must "
-            "be "
-            "of one version.",
+            "be of one version.",
         ) from error
 
 
 def _disk(error: OSError) -> Failure:
-    if error.errno == _NO_SPACE:
+    if error.errno == errno.ENOSPC:
         message = (
             "No space is left in the Job's scratch volume. Raise spec.converter.scratchSize of the "
             "ServingPool."

@@ -1,6 +1,7 @@
 """The options of `tightship optimize`, and the request and addresses that they stand for."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,23 @@ from tightship.optimize.proof import TritonAddress
 from tightship.optimize.training import arguments as training
 
 _LOCAL = "local"
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "max_drop": (0, 999),
+    "worst_value": (-999, 999),
+    "max_class_drop": (0, 1),
+    "worst_class_value": (0, 1),
+    "positive_class": (0, 1_000_000),
+    "confidence": (0.5, 0.999),
+    "min_speedup": (0, 100),
+    "slo_ms": (1, 600_000),
+    "sparsity": (0.05, 0.95),
+    "trials": (1, 100_000),
+    "search_seconds": (0.1, 1_000_000),
+    "threads": (1, 1024),
+    "max_samples": (1, 100_000),
+    "max_calibration_samples": (1, 100_000),
+    "cache_size": (0, 1_000_000),
+}
 _SCRATCH = 64 * GIB  # or what the disk has, where that is less
 
 
@@ -29,71 +47,104 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--output", type=Path, required=True, help="folder for the artifact (emptied)"
     )
-    made.add_argument("--evaluation", type=Path, help=".npz with the inputs and `labels`")
-    made.add_argument("--calibration", type=Path, help=".npz with the inputs")
-    own_metric.add(made)
     made.add_argument("--format", choices=[f.value for f in ModelFormat], default="onnx")
     made.add_argument(
         "--trusted-code",
         action="store_true",
         help="take pickles and models of torch, which run code when read",
     )
-    made.add_argument("--max-drop", type=float, default=0.01, help="of the metric (default 0.01)")
-    made.add_argument(
+    made.add_argument("--json", action="store_true", help="print report.json instead of a table")
+    for add in (
+        _data_options,
+        own_metric.add,
+        _gate,
+        _choice,
+        _techniques,
+        training.add,
+        _proof,
+        _cache,
+    ):
+        add(made)
+    return made
+
+
+def _data_options(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("data")
+    group.add_argument("--evaluation", type=Path, help=".npz with the inputs and `labels`")
+    group.add_argument("--calibration", type=Path, help=".npz with the inputs")
+    group.add_argument("--max-samples", type=int, default=2000, help="of the evaluation data")
+    group.add_argument("--max-calibration-samples", type=int, default=256)
+
+
+def _gate(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("gate")
+    group.add_argument("--max-drop", type=float, default=0.01, help="of the metric (default 0.01)")
+    group.add_argument(
         "--worst-value", type=float, help="least metric; greatest, where smaller is better"
     )
-    made.add_argument("--max-class-drop", type=float, help="of any class' recall; accuracy and f1")
-    made.add_argument("--positive-class", type=int, help="f1 of this class alone")
-    made.add_argument("--confidence", type=float, default=0.95, help="(default 0.95)")
-    made.add_argument(
+    group.add_argument("--max-class-drop", type=float, help="of any class' recall; accuracy and f1")
+    group.add_argument(
+        "--worst-class-value", type=float, help="least recall of any class; accuracy and f1"
+    )
+    group.add_argument("--confidence", type=float, default=0.95, help="(default 0.95)")
+
+
+def _choice(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("choice")
+    group.add_argument(
         "--objective",
         choices=[o.value for o in Objective],
         default="latency",
         help="what to be best at (default latency)",
     )
-    made.add_argument("--min-speedup", type=float, default=1.05, help="(default 1.05)")
-    made.add_argument("--slo-ms", type=float, help="latency objective in milliseconds")
-    made.add_argument("--slo-percentile", type=int, choices=[50, 90, 95, 99], default=99)
-    made.add_argument("--no-quantize", action="store_true")
-    made.add_argument("--no-half-precision", action="store_true")
-    made.add_argument("--no-openvino", action="store_true")
-    made.add_argument("--no-prune", action="store_true")
-    made.add_argument("--sparsity", type=float, default=0.5, help="share of zeros (default 0.5)")
-    made.add_argument(
+    group.add_argument("--min-speedup", type=float, default=1.05, help="(default 1.05)")
+    group.add_argument("--slo-ms", type=float, help="latency objective in milliseconds")
+    group.add_argument("--slo-percentile", type=int, choices=[50, 90, 95, 99], default=99)
+    group.add_argument("--threads", type=int, default=1, help="of the runtime (default 1)")
+    group.add_argument(
+        "--accelerator", help="that servers compute on, as its resource: nvidia.com/gpu"
+    )
+
+
+def _techniques(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("techniques")
+    for name in ("quantize", "half-precision", "openvino", "prune"):
+        group.add_argument(f"--no-{name}", action="store_true")
+    group.add_argument("--sparsity", type=float, default=0.5, help="share of zeros (default 0.5)")
+    group.add_argument(
         "--search",
         choices=[s.value.lower() for s in SearchStrategy],
         help="try settings beyond the curated list",
     )
-    made.add_argument("--trials", type=int, default=20, help="of the search at most (default 20)")
-    made.add_argument(
+    group.add_argument("--trials", type=int, default=20, help="of the search at most (default 20)")
+    group.add_argument(
         "--search-seconds", type=float, default=600.0, help="of the search at most (default 600)"
     )
-    made.add_argument(
-        "--accelerator", help="that servers compute on, as its resource: nvidia.com/gpu"
-    )
-    made.add_argument("--threads", type=int, default=1, help="of the runtime (default 1)")
-    made.add_argument("--max-samples", type=int, default=2000, help="of the evaluation data")
-    made.add_argument("--max-calibration-samples", type=int, default=256)
-    made.add_argument("--triton", help="HOST:PORT of a Triton to prove in (HTTP); needs --models")
-    made.add_argument("--triton-metrics", help="HOST:PORT of its metrics (default: port + 2)")
-    made.add_argument("--models", type=Path, help="that Triton's model repository, explicit mode")
-    training.add(made)
-    made.add_argument(
+
+
+def _proof(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("proof in Triton")
+    group.add_argument("--triton", help="HOST:PORT of a Triton to prove in (HTTP); needs --models")
+    group.add_argument("--triton-metrics", help="HOST:PORT of its metrics (default: port + 2)")
+    group.add_argument("--models", type=Path, help="that Triton's model repository, explicit mode")
+
+
+def _cache(made: argparse.ArgumentParser) -> None:
+    group = made.add_argument_group("cache")
+    group.add_argument(
         "--cache",
         type=Path,
         default=caching.default_folder(),
         help="folder of finished work, which the same command goes on from (default %(default)s)",
     )
-    made.add_argument("--no-cache", action="store_true", help="neither read nor write it")
-    made.add_argument(
+    group.add_argument("--no-cache", action="store_true", help="neither read nor write it")
+    group.add_argument(
         "--cache-size",
         type=float,
         default=caching.DEFAULT_GIB,
         metavar="GIB",
         help="above which the least used is removed (default %(default)g)",
     )
-    made.add_argument("--json", action="store_true", help="print report.json instead of a table")
-    return made
 
 
 def refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -101,14 +152,20 @@ def refuse_senseless(made: argparse.ArgumentParser, options: argparse.Namespace)
     if wrong := own_metric.problem(options):
         made.error(wrong)
     classes = options.evaluation and options.metric in ("accuracy", "f1")
-    if options.max_class_drop is not None and not classes:
-        made.error("--max-class-drop needs --evaluation and --metric accuracy or f1")
-    if options.trials < 1 or options.search_seconds <= 0:
-        made.error("--trials must be at least 1, and --search-seconds above 0")
-    if options.cache_size < 0:
-        made.error("--cache-size must not be below 0; 0 keeps nothing")
+    for option in ("max_class_drop", "worst_class_value"):
+        if getattr(options, option) is not None and not classes:
+            made.error(f"{_flag(option)} needs --evaluation and --metric accuracy or f1")
+    for name, (least, most) in _RANGES.items():
+        value = getattr(options, name)
+        if value is not None and not least <= value <= most:  # NaN is in no range
+            made.error(f"{_flag(name)} is {value:g}; it has to be between {least:g} and {most:g}")
     if options.positive_class is not None and options.metric != "f1":
         made.error("--positive-class belongs to --metric f1")
+
+
+def _flag(name: str) -> str:
+    """The option as it is typed."""
+    return f"--{name.replace('_', '-')}"
 
 
 def request(options: argparse.Namespace) -> JobRequest:
@@ -130,6 +187,7 @@ def request(options: argparse.Namespace) -> JobRequest:
         max_drop=options.max_drop,
         worst_value=options.worst_value,
         max_class_drop=options.max_class_drop,
+        worst_class_value=options.worst_class_value,
         positive_class=options.positive_class if evaluation else None,
         confidence=options.confidence,
         objective=options.objective,

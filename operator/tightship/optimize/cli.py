@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tightship.optimize import arguments, artifact, pipeline, report, table, terminal
+from tightship.optimize import arguments, artifact, hostile, pipeline, report, table, terminal
 from tightship.optimize import cache as caching
 from tightship.optimize.budget import Budget
 from tightship.optimize.conversion import Conversion
@@ -58,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _CANCELLED
         except FileNotFoundError as error:
             sys.stderr.write(f"{error.filename} does not exist. Check the path.\n")
+            return 1
+        except OSError as error:
+            cause = error.strerror or error
+            sys.stderr.write(f"{error.filename or 'A file'} cannot be used: {cause}.\n")
             return 1
         sys.stdout.write(_shown(found, as_json=options.json))
     return 0
@@ -135,14 +139,14 @@ def _cache(options: argparse.Namespace, progress: Progress) -> caching.Cache | N
 
 
 def _bring(model: Path, folder: Path) -> None:
-    """The file with its siblings that may be external data, or the whole folder."""
+    """The file with the external data that it names, or the whole folder."""
     if model.is_dir():
         shutil.copytree(model, folder, dirs_exist_ok=True, symlinks=True)
         return
     shutil.copyfile(model, folder / model.name)
-    for sibling in model.parent.iterdir():
-        if sibling.name.startswith(model.stem) and sibling.suffix in (".data", ".bin", ".weights"):
-            shutil.copyfile(sibling, folder / sibling.name, follow_symlinks=False)
+    for name in hostile.external(model, Budget()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(model.parent / name, folder / name, follow_symlinks=False)
 
 
 def _shown(found: Conversion, *, as_json: bool) -> str:

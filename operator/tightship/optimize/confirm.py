@@ -1,8 +1,8 @@
 """In the real Triton: a model loads, answers as in the evaluation, and is faster there too."""
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tightship.optimize.runtime import Outputs
 from tightship.optimize.texts import decoded, encoded
 from tightship.triton import config_pbtxt, profiler
 from tightship.triton.client import Prepared, TritonClient, prepared
+from tightship.triton.direct import Message, burst, message
 from tightship.triton.errors import TritonError, TritonUnreachableError
 from tightship.triton.profile import Profile
 from tightship.triton.repository import Repository
@@ -138,12 +139,8 @@ class Stand:
         return runtime.join(parts, batched=self._contract.batched)
 
     async def _ask(self, name: str, request: Prepared) -> Outputs:
-        try:
+        with _confirmed():
             return await self.client.ask(name, request, deadline=_REQUEST_SECONDS)
-        except TritonUnreachableError:
-            raise
-        except TritonError as error:
-            raise UnconfirmedError(f"Triton refuses a request to it: {error}") from error
 
     def wired(self, dataset: Dataset) -> Dataset:
         """The samples in the shapes that clients send: a scalar is one number in a list there."""
@@ -189,24 +186,28 @@ class Stand:
             bursts[name].append(await self._burst(name, requests, seconds, 5))
         return raced(bursts[ORIGINAL], bursts[CANDIDATE], percentile, batch)
 
-    def _requests(self, dataset: Dataset, batch: int = 1) -> list[Prepared]:
+    def _requests(self, dataset: Dataset, batch: int = 1) -> list[Message]:
         """Different ones where there are samples; a batch begins again where there are too few."""
         samples = self.wired(dataset)
         rows = np.arange(max(batch, min(len(dataset), _DIFFERENT)))
         arrays = {n: np.take(a, rows, axis=0, mode="wrap") for n, a in samples.arrays.items()}
         starts = range(0, len(rows) - batch + 1, batch)
-        return [self._request(Dataset(arrays), slice(row, row + batch)) for row in starts]
+        chosen = Dataset(arrays)
+        return [message(self._request(chosen, slice(row, row + batch))) for row in starts]
 
     async def _burst(
-        self, name: str, requests: Sequence[Prepared], seconds: float, least: int
+        self, name: str, requests: Sequence[Message], seconds: float, least: int
     ) -> list[float]:
-        latencies: list[float] = []
-        end = time.perf_counter() + seconds
-        while len(latencies) < least or time.perf_counter() < end:
-            started = time.perf_counter()
-            await self._ask(name, requests[len(latencies) % len(requests)])
-            latencies.append(time.perf_counter() - started)
-        return latencies
+        with _confirmed():
+            return await asyncio.to_thread(
+                burst,
+                self.client.address,
+                name,
+                requests,
+                seconds=seconds,
+                least=least,
+                deadline=_REQUEST_SECONDS,
+            )
 
     async def alone(self, name: str, dataset: Dataset, percentile: int) -> Race:
         """The latency of one model without a rival."""
@@ -239,6 +240,17 @@ class Stand:
             if b * p50 * _POINT_REQUESTS * _CONCURRENCY <= 2 * limit
         ]
         return replace(profile, points=(*profile.points, *many))
+
+
+@contextmanager
+def _confirmed() -> Iterator[None]:
+    """What Triton refuses is unconfirmed; that it does not answer is no fault of the model."""
+    try:
+        yield
+    except TritonUnreachableError:
+        raise
+    except TritonError as error:
+        raise UnconfirmedError(f"Triton refuses a request to it: {error}") from error
 
 
 def agreeing(expected: Outputs, got: Outputs) -> np.ndarray:

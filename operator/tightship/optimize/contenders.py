@@ -37,7 +37,16 @@ def done_before(before: Candidate | None, recipe: Recipe) -> int:
 def rank(
     candidates: Sequence[Candidate], timings: Timings, objective: Objective, least: float
 ) -> Ranking:
-    """Order what gains `least` at least, and refuse the rest."""
+    """Order what gains `least` at least, and refuse the rest.
+
+    Zeros alone are refused whatever was measured: a gain is then of something else, such as noise
+    or another exporter, and would be the original's as well.
+    """
+    for candidate in candidates:
+        recipe, timed = candidate.recipe, candidate.timed
+        if candidate.alive and timed is not None and recipe is not None and recipe.zeros:
+            told = f"x{timed.speedup:.2f} of the original's speed, which is not by its zeros"
+            candidate.refuse(Status.TOO_SLOW, f"{told}: {recipe.slow}")
     contenders = [
         _contender(candidate, candidate.timed, timings.batch)
         for candidate in candidates

@@ -25,10 +25,10 @@ from tightship.optimize.gate.verdict import Demands, Verdict
 from tightship.optimize.metrics import fidelity, own, registry
 from tightship.optimize.metrics.base import Judged, Traits, Truth
 from tightship.optimize.metrics.own import Asked, Own
+from tightship.optimize.racing import LOOK_MARGIN
 from tightship.optimize.runtime import Outputs, Session
 
 _LOOK_BURSTS = 8
-_LOOK_MARGIN = 1.08  # what a quick look may be wrong by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +91,7 @@ def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
         "metric": found.value,
         "samples": len(found.parts),
         "needs": asdict(_needs(judging, dataset, found)),
+        "lowestClass": _lowest(judging, dataset, found),
         "seconds": seconds,
         "notes": list(fidelity.describe(judging.contract, answers)),
     }
@@ -99,6 +100,14 @@ def baseline_task(payload: Mapping[str, Any]) -> dict[str, Any]:
 def _needs(judging: Judging, dataset: Dataset, found: Judged) -> Needs:
     labels = dataset.labels if judging.labelled else None
     return needs(judging.traits, found, judging.demands, labels)
+
+
+def _lowest(judging: Judging, dataset: Dataset, found: Judged) -> dict[str, Any] | None:
+    """The class that the original knows worst, where the gate asks for a recall of each."""
+    if judging.demands.worst_class_value is None or dataset.labels is None:
+        return None
+    lowest = verdict.lowest_recall(found, dataset.labels)
+    return dict(zip(("label", "n", "recall"), lowest, strict=True)) if lowest else None
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,7 +238,7 @@ class _Race:
     def _look(self, result: dict[str, Any]) -> str | None:
         ratio = self._quick_ratio()
         result["lookSpeedup"] = ratio
-        if ratio * _LOOK_MARGIN < self._judging.min_speedup:
+        if ratio * LOOK_MARGIN < self._judging.min_speedup:
             return f"x{ratio:.2f} of the original's speed in a quick look"
         return None
 

@@ -3,6 +3,7 @@
 import mmap
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from tightship.api.v1alpha1 import ModelFormat
 from tightship.optimize import wire
@@ -31,6 +32,12 @@ _MAGICS: tuple[tuple[bytes, Reason, str], ...] = (
         "an xz file; archives are taken as zip, tar and tar.gz",
     ),
 )
+_MARKS: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"GGUF", "a GGUF file (llama.cpp)"),
+    (4, b"TFL3", "a TensorFlow Lite file"),
+    (5, b'\0\0\0{"', "a safetensors file, which holds weights and no graph"),
+)
+"""Other formats: where their mark stands in the file, and the mark."""
 _PICKLE_OPENERS = (b"c__builtin__", b"cposix", b"cos\n", b"(dp", b"(lp", b"csklearn", b"cnumpy")
 _PICKLE_SUFFIXES = {".pkl", ".pickle", ".joblib"}
 _ONNX_REMEDY = (
@@ -134,18 +141,42 @@ def check_model(model: Path, budget: Budget) -> wire.Outline:
         )
     with model.open("rb") as stream:
         _refuse_magic(model.name, stream.read(64))
-        with (
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as view,
-        ):
-            found = _outline(model.name, view, budget)
+        found = _mapped(stream, model.name, budget)
     for reference in found.external:
         _check_external(model, reference)
     return found
 
 
+def external(model: Path, budget: Budget) -> tuple[str, ...]:
+    """The files of external data in or below the model's own folder, by their names there.
+
+    None for what is no ONNX model; `check_model` tells what is wrong with one.
+    """
+    try:
+        with model.open("rb") as stream:
+            found = _mapped(stream, model.name, budget)
+    except FileNotFoundError:
+        raise
+    except (RefusalError, OSError, ValueError):  # an empty file or a device cannot be mapped
+        return ()
+    root = model.parent.resolve()
+    places = {reference.location for reference in found.external if not _escapes(reference)}
+    inside = [name for name in sorted(places) if _present(root / name)]
+    return tuple(name for name in inside if (root / name).parent.resolve().is_relative_to(root))
+
+
+def _mapped(stream: BinaryIO, name: str, budget: Budget) -> wire.Outline:
+    with (
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        return _outline(name, view, budget)
+
+
 def _refuse_magic(name: str, head: bytes) -> None:
     kinds = [(reason, kind) for magic, reason, kind in _MAGICS if head.startswith(magic)]
+    marked = (kind for place, mark, kind in _MARKS if head.startswith(mark, place))
+    kinds += [(Reason.INVALID_MODEL, kind) for kind in marked]
     if head.startswith(_PICKLE_OPENERS):
         kinds.append((Reason.UNSAFE_MODEL, "a Python pickle"))
     if kinds:
@@ -183,22 +214,21 @@ def _check_external(model: Path, reference: wire.ExternalData) -> None:
     (CVE-2022-25882, CVE-2024-27318, CVE-2025-51480).
     """
     location = reference.location
-    parts = PurePosixPath(location)
-    escapes = parts.is_absolute() or ".." in parts.parts or "\\" in location or "\0" in location
-    if not location or escapes:
+    if _escapes(reference):
         raise RefusalError(
             Reason.UNSAFE_MODEL,
             f"A tensor's external data is at '{location[:80]}', outside the model's own folder. "
             "Save the model with its data file beside it.",
         )
     file = model.parent / location
-    if not file.exists():
+    if not _present(file):
         raise RefusalError(
             Reason.INVALID_MODEL,
-            f"The model's external data file '{location[:80]}' is missing. Upload it beside the "
-            "model and name the folder as storageUri.",
+            f"The model's external data file '{location[:80]}' is missing. Put it beside the "
+            "model, and name the folder instead of the file.",
         )
-    inside = [model.parent / location, *(model.parent / p for p in parts.parents if p.name)]
+    folders = PurePosixPath(location).parents
+    inside = [model.parent / location, *(model.parent / p for p in folders if p.name)]
     if any(part.is_symlink() for part in inside) or file.stat().st_nlink > 1:
         raise RefusalError(
             Reason.UNSAFE_MODEL, f"External data '{location[:80]}' is a link. Put the file there."
@@ -210,3 +240,17 @@ def _check_external(model: Path, reference: wire.ExternalData) -> None:
             f"External data '{location[:80]}' is too short for the tensors that refer to it. "
             "Upload it again.",
         )
+
+
+def _present(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError:  # a name that is too long for any file
+        return False
+
+
+def _escapes(reference: wire.ExternalData) -> bool:
+    location = reference.location
+    parts = PurePosixPath(location)
+    odd = not location or "\\" in location or "\0" in location
+    return odd or parts.is_absolute() or ".." in parts.parts

@@ -15,6 +15,7 @@ from tightship.optimize import (
     contenders,
     drift_reference,
     machine,
+    prejudged,
     proof,
     racing,
     serving,
@@ -28,7 +29,6 @@ from tightship.optimize.cache import Cache
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.conversion import Conversion
 from tightship.optimize.folders import Folders
-from tightship.optimize.gate.needs import joined
 from tightship.optimize.intake import Intake
 from tightship.optimize.progress import Noted, Progress, decided, refused
 from tightship.optimize.proof import TritonAddress
@@ -106,18 +106,9 @@ def _candidates(
     conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress
 ) -> None:
     """Everything before Triton: baseline, candidates, timing, ranking."""
-    request = conversion.request
-    with conversion.stage(Stage.BASELINE, progress):
-        conversion.baseline = workshop.baseline()
-        conversion.warnings += conversion.baseline.get("notes", [])
-        conversion.warnings += _missed(conversion)
-    proposals: tuple[Mapping[str, Any], ...] = ()
-    if request.trainer is not None:
-        with conversion.stage(Stage.TRAINER, progress):
-            proposals = _trainable(conversion, workshop)
-    facts = _facts(request, conversion.intake, proposals)
+    facts = _measured(conversion, workshop, progress)
     conversion.candidates = contenders.propose(facts)
-    conversion.unjudged = workshop.unjudged or _unjudged(conversion)
+    conversion.unjudged = workshop.unjudged or prejudged.unjudged(conversion)
     conversion.warnings += [workshop.unjudged] if workshop.unjudged else []
     if conversion.unjudged:
         for candidate in conversion.candidates:
@@ -127,23 +118,23 @@ def _candidates(
     with conversion.stage(Stage.NORMALISE, progress):
         conversion.normalised = workshop.normalise()
     _build(conversion, workshop, budget, progress)
-    if request.search is not None:
-        with conversion.stage(Stage.SEARCH, progress):
-            search = Search(request.search, space.spaces(facts), Objective(request.objective))
-            _search(conversion, workshop, search, progress)
+    _search(conversion, workshop, facts, progress)
     if taken := workshop.reuse.told:
         progress(Noted(taken))
-    alive = [candidate for candidate in conversion.candidates if candidate.alive]
-    _race(conversion, workshop)
-    with conversion.stage(Stage.TIME, progress):
-        conversion.timings = workshop.time(conversion.candidates)
-    timings = conversion.timings
-    if timings is not None:
-        conversion.ranking = contenders.rank(
-            conversion.candidates, timings, Objective(request.objective), request.min_speedup
-        )
-    for loss in refused(alive):
-        progress(loss)
+    _rank(conversion, workshop, progress)
+
+
+def _measured(conversion: Conversion, workshop: Workshop, progress: Progress) -> Facts:
+    """The baseline, and what it and the trainer tell of the model that eligibility depends on."""
+    with conversion.stage(Stage.BASELINE, progress):
+        conversion.baseline = workshop.baseline()
+        conversion.warnings += conversion.baseline.get("notes", [])
+        conversion.warnings += prejudged.missed(conversion)
+    proposals: tuple[Mapping[str, Any], ...] = ()
+    if conversion.request.trainer is not None:
+        with conversion.stage(Stage.TRAINER, progress):
+            proposals = _trainable(conversion, workshop)
+    return _facts(conversion.request, conversion.intake, proposals)
 
 
 def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress: Progress) -> None:
@@ -156,7 +147,7 @@ def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress:
         if recipe is None:
             continue
         progress(Position(Stage.CANDIDATES, number, len(begun), candidate.id))
-        reason = worth.needless(recipe, tried)
+        reason = worth.needless(recipe, tried, workshop.least_speedup())
         if time.monotonic() > end:
             reason = f"the conversion had already taken {budget.total_seconds:g} s"
         if reason:
@@ -167,8 +158,12 @@ def _build(conversion: Conversion, workshop: Workshop, budget: Budget, progress:
         progress(decided(candidate))
 
 
-def _search(conversion: Conversion, workshop: Workshop, search: Search, progress: Progress) -> None:
-    """Add what a search tries to the candidates of the curated list."""
+def _search(conversion: Conversion, workshop: Workshop, facts: Facts, progress: Progress) -> None:
+    """Add what a search tries, where one is asked for, to the candidates of the curated list."""
+    request = conversion.request
+    if request.search is None:
+        return
+    search = Search(request.search, space.spaces(facts), Objective(request.objective))
 
     def attempt(trial: Candidate, recipe: Recipe) -> None:
         number = len(search.trials)
@@ -176,9 +171,28 @@ def _search(conversion: Conversion, workshop: Workshop, search: Search, progress
         attempts.attempt(workshop, trial, recipe)
         progress(decided(trial))
 
-    discard = partial(attempts.discard, workshop)
-    conversion.searched = search.run(conversion.candidates, attempt, discard)
+    with conversion.stage(Stage.SEARCH, progress):
+        discard = partial(attempts.discard, workshop)
+        conversion.searched = search.run(conversion.candidates, attempt, discard)
     conversion.candidates += search.trials
+
+
+def _rank(conversion: Conversion, workshop: Workshop, progress: Progress) -> None:
+    """Time what is left and order it by the objective; what is lost on the way is told."""
+    alive = [candidate for candidate in conversion.candidates if candidate.alive]
+    _race(conversion, workshop)
+    with conversion.stage(Stage.TIME, progress):
+        conversion.timings = workshop.time(conversion.candidates)
+    if conversion.timings is not None:
+        request = conversion.request
+        conversion.ranking = contenders.rank(
+            conversion.candidates,
+            conversion.timings,
+            Objective(request.objective),
+            request.min_speedup,
+        )
+    for loss in refused(alive):
+        progress(loss)
 
 
 def _race(conversion: Conversion, workshop: Workshop) -> None:
@@ -228,34 +242,6 @@ def _facts(
         tensorrt=tensorrt.present(),
         trained=proposals,
     )
-
-
-def _missed(conversion: Conversion) -> list[str]:
-    """That the original itself is worse than the worst value that the gate takes."""
-    worst, value = conversion.request.worst_value, conversion.baseline.get("metric")
-    if worst is None or value is None or conversion.metric.loss(worst, value) <= 0:
-        return []
-    told = (
-        f"the original's own {conversion.metric.name} of {value:.4f} is worse than the worstValue "
-        f"of {worst:g}: it is served all the same, and a candidate would have to be better"
-    )
-    return [told]
-
-
-def _unjudged(conversion: Conversion) -> str:
-    """Why no candidate can pass, whatever it is; empty when one can."""
-    if not conversion.baseline.get("samples", 0):
-        return (
-            "there are no data to judge it by: give data.evaluation with labels, or "
-            "data.calibration "
-            "to compare outputs"
-        )
-    shortfalls = conversion.baseline["needs"]["shortfalls"]
-    if not shortfalls:
-        return ""
-    reason = joined(shortfalls)
-    conversion.warnings.append(reason)
-    return reason
 
 
 def _named(conversion: Conversion, name: str) -> Candidate:

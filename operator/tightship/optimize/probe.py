@@ -1,18 +1,19 @@
 """Loads a model in the runtime and finds its contract by running it; runs in a child."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from tightship.optimize import data, graph, runtime
+from tightship.optimize import batching, data, graph, runtime
+from tightship.optimize.batching import Feed, Make, NoFitError
 from tightship.optimize.budget import Budget
 from tightship.optimize.contract import (
     RANDOM,
-    ROWS_INTERACT,
     STRING,
     Contract,
     Tensor,
@@ -22,7 +23,6 @@ from tightship.optimize.failures import Reason, RefusalError
 
 MADE = "made"
 _SIZES = (1, 8, 16, 32, 64, 128, 224, 256)
-_ROW_TOLERANCE = 0.02  # of the largest absolute answer; another batch size rounds differently
 _NOT_IMPLEMENTED = ("is not a registered function/op", "NOT_IMPLEMENTED", "No Op registered for")
 _REMEDIES = {
     "Unsupported model IR version": "Export it with an older onnx package, or set ir_version of "
@@ -34,14 +34,6 @@ _REMEDIES = {
 }
 """What the runtime says of a sound model that it cannot take, and what helps."""
 _STANDARD_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
-
-Feed = dict[str, np.ndarray]
-Make = Callable[[int | None], Feed]
-"""Inputs for a batch of so many rows; for None, inputs in exactly the model's own shapes."""
-
-
-class _NoFitError(ValueError):
-    """These samples cannot be made into inputs of this kind."""
 
 
 def task(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,19 +103,25 @@ def find(
         RefusalError: a type that cannot be served, or the model does not run on any inputs.
     """
     blank = _declared(session, graph.unshaped(model), graph.facts(model), samples)
-    errors = [""]
+    errors: list[str] = []
     for make in _makers(blank.inputs, samples):
-        found = _batched(session, blank, make, errors)
+        found = batching.batched(session, blank, make, errors)
         if found is not None:
             return _servable(session, found, make, errors), make
     for make in _makers(blank.inputs, samples):
-        if _attempt(session, make, None, errors) is not None:
+        if batching.attempt(session, make, None, errors) is not None:
             return _servable(session, blank, make, errors), make
-    raise RefusalError(
-        Reason.UNSUPPORTED_MODEL,
-        f"The model loads but did not run on made-up inputs of any size: {errors[-1]}. Give "
-        "evaluation data, whose samples are then used instead.",
-    )
+    raise _never_ran(blank.inputs, errors, given=samples is not None)
+
+
+def _never_ran(inputs: Sequence[Tensor], errors: list[str], *, given: bool) -> RefusalError:
+    told = f"The model loads but did not run on made-up inputs of any size: {errors[-1]}. "
+    remedy = "Give evaluation data, whose samples are then used instead."
+    if given:
+        told = f"The model loads but runs neither on the data nor on made-up inputs: {errors[0]}. "
+        names = ", ".join(tensor.name for tensor in inputs)
+        remedy = f"Check that the data are valid inputs of the model, which are {names[:200]}."
+    return RefusalError(Reason.UNSUPPORTED_MODEL, told + remedy)
 
 
 def _declared(
@@ -158,7 +156,7 @@ def _servable(
         RefusalError: a shape that Triton has no word for.
     """
     rows = 1 if found.batched else None
-    answers = _attempt(session, make, rows, errors) or []
+    answers = batching.attempt(session, make, rows, errors) or []
     outputs = tuple(
         replace(tensor, dims=(None,) * answer.ndim) if len(tensor.dims) != answer.ndim else tensor
         for tensor, answer in zip(found.outputs, answers, strict=True)
@@ -167,8 +165,8 @@ def _servable(
     for kind, tensors in (("input", found.inputs), ("output", found.outputs)):
         for tensor in tensors:
             _refuse_unspeakable(kind, tensor, found)
-    again = answers if found.batched else _attempt(session, make, rows, errors) or []
-    if all(_close(one, other) for one, other in zip(answers, again, strict=True)):
+    again = answers if found.batched else batching.attempt(session, make, rows, errors) or []
+    if all(batching.close(one, other) for one, other in zip(answers, again, strict=True)):
         return found
     return replace(found, notes=(RANDOM,))
 
@@ -201,6 +199,13 @@ def _tensors(nodes: Sequence[Any], kind: str) -> tuple[Tensor, ...]:
             )
         dims = tuple(dim if isinstance(dim, int) and dim >= 0 else None for dim in node.shape)
         tensors.append(Tensor(node.name, dtype, dims))
+    names = [tensor.name for tensor in tensors]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise RefusalError(
+            Reason.UNSUPPORTED_MODEL,
+            f"The model has two {kind}s called '{twice[0]}', which Triton cannot serve. Leave one "
+            "out, and export the model again.",
+        )
     if not tensors:
         raise RefusalError(Reason.UNSUPPORTED_MODEL, f"The model has no {kind}s. Nothing to serve.")
     return tuple(tensors)
@@ -208,16 +213,33 @@ def _tensors(nodes: Sequence[Any], kind: str) -> tuple[Tensor, ...]:
 
 def _makers(inputs: Sequence[Tensor], samples: data.Arrays | None) -> Iterator[Make]:
     if samples is not None and all(tensor.name in samples for tensor in inputs):
-        yield lambda rows: {t.name: _taken(t, samples[t.name], rows) for t in inputs}
+        some = _some({tensor.name: samples[tensor.name] for tensor in inputs})
+        yield lambda rows: {t.name: _taken(t, some[t.name], rows) for t in inputs}
     for size in _SIZES:
         for fill in (1, 0):
             yield _Made(inputs, size, fill)
 
 
+def _some(samples: data.Arrays) -> data.Arrays:
+    """The first samples, the second unlike the first where any is: alike rows show nothing."""
+    count = min(len(array) if array.ndim else 0 for array in samples.values())
+    others = (
+        row
+        for row in range(1, count)
+        if not all(np.array_equal(array[0], array[row]) for array in samples.values())
+    )
+    second = next(others, None)
+    if second is None:
+        return samples
+    rest = (row for row in range(1, count) if row != second)
+    order = [0, second, *islice(rest, Budget().max_batch)]
+    return {name: array[order] for name, array in samples.items()}
+
+
 def _taken(tensor: Tensor, array: np.ndarray, rows: int | None) -> np.ndarray:
     sample = array.shape[1:]
     if not len(array) or (tensor.dtype == STRING) != (array.dtype.kind in "US"):
-        raise _NoFitError
+        raise NoFitError
     if rows is not None and _fits(tensor.dims[1:], sample) and tensor.dims[:1] == (None,):
         taken = array[np.arange(rows) % len(array)]
     elif rows is None and _fits(tensor.dims, sample):
@@ -225,7 +247,7 @@ def _taken(tensor: Tensor, array: np.ndarray, rows: int | None) -> np.ndarray:
     elif rows is None and tensor.dims[:1] in ((1,), (None,)) and _fits(tensor.dims[1:], sample):
         taken = array[:1]
     else:
-        raise _NoFitError
+        raise NoFitError
     if tensor.dtype != STRING:
         taken = taken.astype(tensor.dtype)
     return runtime.runtime_array(taken, tensor.dtype)
@@ -252,7 +274,7 @@ class _Made:
         shape = [self.size if dim is None else dim for dim in tensor.dims]
         if rows is not None:
             if tensor.dims[:1] != (None,):
-                raise _NoFitError
+                raise NoFitError
             shape[0] = rows
         if tensor.dtype == STRING:
             return np.full(shape, "a", np.object_)
@@ -260,53 +282,3 @@ class _Made:
             noise = np.random.default_rng(0).standard_normal(shape)
             return noise.astype(tensor.dtype)
         return np.full(shape, self.fill, np.dtype(tensor.dtype))
-
-
-def _batched(
-    session: ort.InferenceSession, blank: Contract, make: Make, errors: list[str]
-) -> Contract | None:
-    both = _attempt(session, make, 2, errors)
-    if both is None or not _follows(both, 2):
-        return None
-    for row in (0, 1):  # steps of time in the batch's place change only the later ones
-        alone = _attempt(session, _row(make, row), 2, errors)
-        if alone is None or not _follows(alone, 1):
-            return None
-        if not all(_close(b[row : row + 1], one) for b, one in zip(both, alone, strict=True)):
-            return replace(blank, notes=(ROWS_INTERACT,))
-    for size in (Budget().max_batch, 8):
-        many = _attempt(session, make, size, errors)
-        if many is not None and _follows(many, size):
-            return replace(blank, max_batch=size)
-    return replace(blank, max_batch=2)
-
-
-def _row(make: Make, row: int) -> Make:
-    """One row of a batch, as a batch of its own."""
-    return lambda rows: {name: array[row : row + 1] for name, array in make(rows).items()}
-
-
-def _attempt(
-    session: ort.InferenceSession, make: Make, rows: int | None, errors: list[str]
-) -> list[np.ndarray] | None:
-    try:
-        return [np.asarray(answer) for answer in session.run(None, make(rows))]
-    except _NoFitError:
-        return None
-    except Exception as error:  # noqa: BLE001 (ONNX Runtime's errors share no other base class)
-        errors.append(runtime.brief(error))
-        return None
-
-
-def _follows(answers: list[np.ndarray], rows: int) -> bool:
-    return all(answer.ndim and len(answer) == rows for answer in answers)
-
-
-def _close(first: np.ndarray, second: np.ndarray) -> bool:
-    if first.shape != second.shape:
-        return False
-    if first.dtype.kind not in "fiub":
-        return bool(np.array_equal(first, second))
-    one, other = first.astype(np.float64), second.astype(np.float64)
-    scale = float(np.nanmax(np.abs(one), initial=0.0))
-    return bool(np.allclose(one, other, rtol=0, atol=_ROW_TOLERANCE * scale + 1e-6, equal_nan=True))

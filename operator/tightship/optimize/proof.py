@@ -191,8 +191,7 @@ class Bench:
         candidate.refuse(
             Status.OBJECTIVE_MISSED,
             f"p{self._request.slo_percentile} of {latency * 1e3:.1f} ms is above the objective, "
-            "which "
-            "another candidate meets",
+            "which another candidate meets",
         )
 
     def _metric(self, answers: Outputs) -> float:

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 
+LOOK_MARGIN = 1.08
+"""What a quick look may be wrong by, as a factor."""
+
 KEPT = 4
 """So many of the fastest are always timed, for Triton may refuse the first of them."""
 
 REACH = 0.7
 """Share of the fastest one's speed-up above which everybody is timed.
 
-A quick look is right within a tenth; what is left covers the ratio of two of them generously.
+It covers the errors of two quick looks generously.
 """
 
 

@@ -120,7 +120,7 @@ def evaluate(request: EvaluateRequest, folders: Folders) -> dict[str, Any]:
 def _measured(
     payload: Mapping[str, Any], scratch: Path, model_bytes: int, budget: Budget
 ) -> dict[str, Any]:
-    limits = Limits.for_model(model_bytes, budget.stage_seconds, budget.scratch_bytes)
+    limits = Limits.for_model(model_bytes, budget.stage(model_bytes), budget.scratch_bytes)
     try:
         return sandbox.run("tightship.optimize.reevaluate:task", payload, scratch, limits)
     except CrashError as crash:

@@ -40,6 +40,7 @@ def _gate(request: JobRequest) -> list[str]:
         ("--max-drop", request.max_drop),
         ("--worst-value", request.worst_value),
         ("--max-class-drop", request.max_class_drop),
+        ("--worst-class-value", request.worst_class_value),
         ("--positive-class", request.positive_class),
         ("--confidence", request.confidence),
         ("--min-speedup", request.min_speedup),

@@ -24,7 +24,10 @@ class Session(Protocol):
 
 
 PROVIDERS = ("CPUExecutionProvider",)
-_PLACE = re.compile(r"Load model from \S+ failed:\s*|/\S*onnxruntime\S*:\d+ .*?\)>? (?=[A-Z])")
+_PLACE = re.compile(
+    r"Load model from \S+ failed:\s*"
+    r"|/\S*onnxruntime\S*:\d+ .*?\)>? (?:\[ONNXRuntimeError\] : \d+ : \w+ : )?(?=[A-Z])"
+)
 
 
 def session(
@@ -115,4 +118,4 @@ def join(parts: Mapping[str, list[np.ndarray]], *, batched: bool) -> Outputs:
 def brief(error: Exception) -> str:
     """The runtime's message on one line, without its source positions."""
     text = " ".join(str(error).split()).partition("Stacktrace:")[0]
-    return _PLACE.sub("", text)[:300]
+    return _PLACE.sub("", text)[:300].rstrip(". ")

@@ -115,6 +115,7 @@ class Workshop:
                 confidence=self.request.confidence,
                 worst_value=self.request.worst_value,
                 max_class_drop=self.request.max_class_drop,
+                worst_class_value=self.request.worst_class_value,
             ),
             min_speedup=self.least_speedup(),
             threads=self.request.threads,

@@ -166,6 +166,7 @@ def _conversion_spec(
         "positive_class": evaluation.positive_class if evaluation else None,
         "worst_value": wanted.gate.worst_value,
         "max_class_drop": wanted.gate.max_class_drop,
+        "worst_class_value": wanted.gate.worst_class_value,
         "objective": None if wanted.objective is Objective.LATENCY else wanted.objective.value,
         "openvino": None if wanted.techniques.openvino else False,
         "search": asdict(wanted.search) if wanted.search else None,

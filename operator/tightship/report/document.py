@@ -128,6 +128,7 @@ class Gate:
     confidence: float
     worst_value: float | None
     max_class_drop: float | None
+    worst_class_value: float | None
     samples: int | None
     resolution: float | None
     needed: int | None
@@ -149,6 +150,7 @@ class Gate:
             confidence=node.at("confidence").number(),
             worst_value=node.at("worstValue").maybe(Node.number),
             max_class_drop=node.at("maxClassDrop").maybe(Node.number),
+            worst_class_value=node.at("worstClassValue").maybe(Node.number),
             samples=node.at("samples").maybe(Node.integer),
             resolution=node.at("resolution").maybe(Node.number),
             needed=node.at("samplesNeeded").maybe(Node.integer),

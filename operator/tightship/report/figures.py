@@ -53,4 +53,6 @@ def allowed(gate: Gate) -> str:
         found.append(f"no worse than {gate.worst_value:g}")
     if gate.max_class_drop is not None:
         found.append(f"drop of any class' recall at most {gate.max_class_drop:g}")
+    if gate.worst_class_value is not None:
+        found.append(f"recall of each class at least {gate.worst_class_value:g}")
     return f"{'; '.join(found)}; at {gate.confidence:.0%} confidence"

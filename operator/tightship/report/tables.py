@@ -252,11 +252,20 @@ def _triton(node: Node) -> str:
     memory = figures.size(node.at("memoryBytes").integer())
     seen = "" if node.at("memorySeen").flag() else ", estimated from above"
     told = f"version {node.at('server').text()}, loads in {loaded}, {memory} of memory{seen}"
+    told += _request(node.at("stages"))
     race = node.at("race")
     if race.value is None:
         return told
     before, after = race.at("p50_before").number(), race.at("p50").number()
     return f"{told}; median {figures.duration(before)} -> {figures.duration(after)}"
+
+
+def _request(stages: Node) -> str:
+    """Where one request spends its time; nothing in reports of older versions."""
+    if stages.value is None:
+        return ""
+    parts = (f"{name} {figures.duration(value)}" for name, value in stages.numbers().items())
+    return f"; of a request {', '.join(parts)}"
 
 
 def _stages(seconds: Node) -> str:

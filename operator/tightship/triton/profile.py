@@ -1,7 +1,8 @@
 """The measured profile of a model, and profile.json (docs/reference/profile.md)."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 from tightship.api.artifact import PROFILE_SCHEMA
 
@@ -12,7 +13,8 @@ class Point:
 
     Latencies are seconds as the client saw them, percentiles are observed values (the next higher
     one). `throughput` is samples per second. `server_seconds` is Triton's own mean of one request,
-    queue included; `busy_seconds` is the time that the instance computed, per request: requests
+    queue included, and `stages` its parts by name: queue, input, model, output (none in profiles
+    of older versions). `busy_seconds` is the time that the instance computed, per request: requests
     that shared a batch share its time.
     """
 
@@ -27,6 +29,7 @@ class Point:
     throughput: float
     server_seconds: float
     busy_seconds: float
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

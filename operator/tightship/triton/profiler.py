@@ -21,6 +21,12 @@ _DISTINCT = 64  # different requests that a loop cycles through
 _UNLOAD_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _NS = 1e-9
+_STAGES = {
+    "queue": "queue",
+    "input": "compute_input",
+    "model": "compute_infer",
+    "output": "compute_output",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,13 +210,18 @@ def _point(
         p90=float(p90),
         p99=float(p99),
         throughput=count * batch / elapsed,
-        server_seconds=(_served(after) - _served(before)) * _NS / count,
+        server_seconds=(_spent(after, "success") - _spent(before, "success")) * _NS / count,
         busy_seconds=(_busy(after) - _busy(before)) * _NS / count,
+        stages={
+            name: (_spent(after, stage) - _spent(before, stage)) * _NS / count
+            for name, stage in _STAGES.items()
+        },
     )
 
 
-def _served(statistics: Mapping[str, Any]) -> int:
-    return int(statistics["inference_stats"]["success"]["ns"])
+def _spent(statistics: Mapping[str, Any], stage: str) -> int:
+    """Nanoseconds of all requests: those that shared an execution count its time each."""
+    return int(statistics["inference_stats"][stage]["ns"])
 
 
 def _busy(statistics: Mapping[str, Any]) -> int:

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC1091,SC2034,SC2154 # sourced by ../cluster, which sets and reads more
 
 all_images=(operator converter triton-cpu store)
-images_by_name=(converter-torch) # several GB: built only where it is named
+images_by_name=(converter-torch) # several GB: built only where it is named, and sent to one worker alone
 
 # image_sources NAME: the files that decide the image's content, relative to the repository.
 image_sources() {
@@ -28,7 +28,7 @@ load_images() {
     mapfile -t sources < <(image_sources "$name")
     tag=localhost/tightship/$name:$(content "${sources[@]}")
     locked "image-$name" build_image "$name" "$tag"
-    send_image "$tag"
+    send_image "$name" "$tag"
     echo "$name=$tag"
   done
 }
@@ -45,27 +45,35 @@ build_image() {
     die "building $1 failed, see $log: $(tail -n 5 "$log")"
 }
 
-# send_image TAG: to the workers. kind's own way sends every layer; with podman only the layers that a node lacks are sent.
+# send_image NAME TAG: to the workers. kind's own way sends every layer; with podman only the layers that a node lacks are sent.
+# An image that few pods need goes to the last worker, whose label tells them: tightship.dev/has-NAME.
 send_image() {
-  local node nodes lacking=()
-  mapfile -t nodes < <(kind get nodes --name "$cluster" 2>/dev/null | grep worker)
+  local node nodes lacking=() layout=$cache/layers
+  mapfile -t nodes < <(kind get nodes --name "$cluster" 2>/dev/null | grep worker | sort)
+  if [[ " ${images_by_name[*]} " == *" $1 "* ]]; then
+    nodes=("${nodes[-1]}") layout=$cache/layers-of-$1
+    kubectl label node "${nodes[0]}" "tightship.dev/has-$1=true" --overwrite >/dev/null
+  fi
   for node in "${nodes[@]}"; do
-    [[ -n $("$engine" exec "$node" ctr -n k8s.io images ls -q "name==$1") ]] || lacking+=("$node")
+    [[ -n $("$engine" exec "$node" ctr -n k8s.io images ls -q "name==$2") ]] || lacking+=("$node")
   done
   ((${#lacking[@]})) || return 0
-  say "sending ${1##*/} to ${lacking[*]}"
+  say "sending ${2##*/} to ${lacking[*]}"
   if [[ $engine == docker ]]; then
-    kind load docker-image "$1" --name "$cluster" --nodes "$(IFS=, && echo "${lacking[*]}")" >"$state/load.log" 2>&1 ||
-      die "loading $1 failed, see $state/load.log"
+    kind load docker-image "$2" --name "$cluster" --nodes "$(IFS=, && echo "${lacking[*]}")" >"$state/load.log" 2>&1 ||
+      die "loading $2 failed, see $state/load.log"
   else
-    send_missing_layers "$1" "${lacking[@]}"
+    send_missing_layers "$layout" "$2" "${lacking[@]}"
   fi
 }
 
-# One layout in the cache holds every layer once, so that only new layers are written to it too.
+# send_missing_layers LAYOUT TAG NODE...: one layout in the cache holds every layer once, so that only new layers are written to it
+# too. Several GB are compressed instead, and not kept a second time: the disk is what they take most of.
 send_missing_layers() {
-  local layout=$cache/layers name=${1##*/}
+  local name=${2##*/} form=(--dest-oci-accept-uncompressed-layers)
+  [[ $1 == "$cache/layers" ]] || form=(--dest-compress-format zstd --dest-compress-level 1)
   need_packages skopeo=skopeo
-  locked layers skopeo copy --quiet --dest-oci-accept-uncompressed-layers "containers-storage:$1" "oci:$layout:$name" 2>"$state/load.log"
-  for node in "${@:2}"; do python3 "$here/send_image.py" "$layout" "$1" "$node"; done
+  locked layers skopeo copy --quiet "${form[@]}" "containers-storage:$2" "oci:$1:$name" 2>"$state/load.log"
+  for node in "${@:3}"; do python3 "$here/send_image.py" "$1" "$2" "$node"; done
+  [[ $1 == "$cache/layers" ]] || rm -rf "$1"
 }

@@ -118,6 +118,16 @@ def _wrong_types() -> bytes:
     return bytes(build.model([node], inputs, [build.floats("y", [1])]).SerializeToString())
 
 
+def _recursive_function() -> bytes:
+    body = [helper.make_node("Again", ["v"], ["u"], domain="own")]
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    node = helper.make_node("Again", ["x"], ["y"], domain="own")
+    ends = [build.floats("x", [1])], [build.floats("y", [1])]
+    made = build.model([node], *ends, domains=["own"])
+    made.functions.append(helper.make_function("own", "Again", ["v"], ["u"], body, imports))
+    return bytes(made.SerializeToString())
+
+
 def _dangling() -> bytes:
     node = helper.make_node("Relu", ["nowhere"], ["y"])
     made = build.model([node], [build.floats("x", [1])], [build.floats("y", [1])])
@@ -197,6 +207,12 @@ CASES = (
         _file(b"version https://git-lfs.github.com/spec/v1\n"),
     ),
     Case("hdf5", "InvalidModel", "HDF5", _file(b"\x89HDF\r\n\x1a\n" + b"\0" * 64)),
+    Case("gguf", "InvalidModel", "GGUF", _file(b"GGUF\3\0\0\0" + b"\0" * 64)),
+    Case("tflite", "InvalidModel", "TensorFlow Lite", _file(b"\x1c\0\0\0TFL3" + b"\0" * 64)),
+    Case(
+        "safetensors", "InvalidModel", "no graph", _file(b'\x10\0\0\0\0\0\0\0{"__metadata__":{}}')
+    ),
+    Case("recursive-function", "InvalidModel", "Cycle detected", _file(_recursive_function)),
     Case("program", "UnsafeModel", "a program", _file(b"\x7fELF\x02\x01\x01" + b"\0" * 64)),
     Case("pickle", "UnsafeModel", "Python pickle", _file(_pickled)),
     Case("old-pickle", "UnsafeModel", "Python pickle", _file(b"cos\nsystem\n(S'id'\ntR.")),
@@ -226,6 +242,7 @@ CASES = (
     ),
     Case("external-nowhere", "UnsafeModel", "outside the model", _file(_external(""))),
     Case("external-missing", "InvalidModel", "is missing", _file(_external("weights.bin"))),
+    Case("external-long-name", "InvalidModel", "is missing", _file(_external("w" * 300))),
     Case(
         "external-short",
         "InvalidModel",

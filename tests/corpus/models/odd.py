@@ -95,6 +95,46 @@ def recurrent() -> ModelProto:
     return build.model([node], [floats("x", ["steps", "n", 8])], [y], weights)
 
 
+def centred_words() -> ModelProto:
+    """Vectors of ids, less their mean over the batch: of rows that are alike nothing is left."""
+    nodes = [
+        helper.make_node("Gather", ["e", "ids"], ["v"]),
+        helper.make_node("ReduceMean", ["v"], ["m"], axes=[0]),
+        helper.make_node("Sub", ["v", "m"], ["y"]),
+    ]
+    ends = [_value("ids", TensorProto.INT64, ["n"])], [floats("y", ["n", 4])]
+    return build.model(nodes, *ends, [build.weight("e", [9, 4])])
+
+
+def repeated() -> ModelProto:
+    """One answer given twice, under one name."""
+    made = product(source="x")
+    made.graph.output.append(made.graph.output[0])
+    return made
+
+
+def crowded() -> ModelProto:
+    """Adds the sum of all rows after the second."""
+    limits = [("s", 2), ("t", 999), ("axis", 0)]
+    nodes = [
+        helper.make_node("Slice", ["x", "s", "t", "axis"], ["later"]),
+        helper.make_node("ReduceSum", ["later", "axis"], ["sum"]),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    ends = [floats("x", ["n", 4])], [floats("y", ["n", 4])]
+    return build.model(nodes, *ends, [_array(name, np.array([at])) for name, at in limits])
+
+
+def endlessly_centred() -> ModelProto:
+    """Less the mean over the batch, but for one column that is infinite for each row."""
+    made = build.centred()
+    made.graph.node[-1].output[0] = "d"
+    made.graph.node.append(helper.make_node("Add", ["d", "inf"], ["y"]))
+    infinity = np.array([0, 0, 0, 0, 0, 0, 0, np.inf], np.float32)
+    made.graph.initializer.append(_array("inf", infinity))
+    return made
+
+
 def localized() -> ModelProto:
     """Small letters by the locale that StringNormalizer has by default."""
     node = helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="LOWER")

@@ -65,11 +65,14 @@ class Load:
 class Client:
     """The pod, in the namespace of the models that it asks."""
 
-    def __init__(self, kubectl: Kubectl, namespace: str, image: str) -> None:
+    def __init__(
+        self, kubectl: Kubectl, namespace: str, image: str, nodes: Mapping[str, str] | None = None
+    ) -> None:
         self._kubectl = kubectl
         self.namespace = namespace
         volumes: dict[str, Object] = {_DATA: {"emptyDir": {}}}
-        kubectl.apply(pods.python(NAME, namespace, image, ["-c", _WAIT], volumes))
+        pod = pods.python(NAME, namespace, image, ["-c", _WAIT], volumes, nodes=nodes)
+        kubectl.apply(pod)
         kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "-n", namespace, "--timeout=60s")
         for script in _SCRIPTS.glob("*.py"):
             self.send(script.name, script.read_bytes())

@@ -9,6 +9,7 @@ from tests.e2e.support.kubectl import Kubectl
 from tests.support.tools import CLUSTER
 
 IMAGES = ("operator", "converter", "triton-cpu", "store")
+_TORCH = "converter-torch"
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,25 @@ def found() -> Cluster:
         return Cluster(Kubectl(Path(given)), {name: _given_image(name) for name in IMAGES})
     _cluster("up")
     kubeconfig = _cluster("kubeconfig").strip()
-    lines = _cluster("images").split()
-    return Cluster(Kubectl(Path(kubeconfig)), dict(line.split("=", 1) for line in lines))
+    return Cluster(Kubectl(Path(kubeconfig)), _images())
+
+
+def with_torch() -> tuple[str, dict[str, str]]:
+    """The converter image with torch, and the labels of the nodes that have it.
+
+    It has several GB, so that the project's own cluster holds it on one node, from when it is first
+    asked for. A given cluster pulls what TIGHTSHIP_IMAGES_CONVERTER_TORCH names, on any node.
+
+    Raises:
+        MissingImageError: that variable is missing.
+    """
+    if os.environ.get("TIGHTSHIP_KUBECONFIG"):
+        return _given_image(_TORCH), {}
+    return _images(_TORCH)[_TORCH], {f"tightship.dev/has-{_TORCH}": "true"}
+
+
+def _images(*names: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in _cluster("images", *names).split())
 
 
 def _given_image(name: str) -> str:
@@ -50,6 +68,6 @@ def _given_image(name: str) -> str:
     return os.environ[variable]
 
 
-def _cluster(command: str) -> str:
-    done = subprocess.run([CLUSTER, command], check=True, stdout=subprocess.PIPE, text=True)
+def _cluster(*command: str) -> str:
+    done = subprocess.run([CLUSTER, *command], check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout

@@ -1,12 +1,18 @@
 """Pods of the tests themselves: a Python script under Pod Security `restricted`."""
 
+from collections.abc import Mapping
+
 from tests.e2e.support.kubectl import Object
 
 
 def python(
-    name: str, namespace: str, image: str, command: list[str], volumes: dict[str, Object]
-) -> Object:
-    """A pod that runs `python3 COMMAND...`, each volume mounted at the path that is its key."""
+    name: str, namespace: str, image: str, command: list[str], volumes: dict[str, Object],
+    *, nodes: Mapping[str, str] | None = None,
+) -> Object:  # fmt: skip
+    """A pod that runs `python3 COMMAND...`, each volume mounted at the path that is its key.
+
+    `nodes` are labels of the nodes that it may run on; None is any.
+    """
     named = {f"v{number}": path for number, path in enumerate(volumes)}
     return {
         "apiVersion": "v1",
@@ -15,6 +21,7 @@ def python(
         "spec": {
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 1,
+            "nodeSelector": dict(nodes or {}),
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": 1000,

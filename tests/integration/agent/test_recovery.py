@@ -152,10 +152,16 @@ async def test_a_model_under_which_triton_ended_is_not_what_the_next_one_begins_
     )
     deadly = published.as_model("deadly")
     await operator.assign(good, deadly)
-    await operator.until(lambda state: not state.triton_live)
-    assert [path.name for path in server.repository.iterdir() if path.is_symlink()] == ["good"]
+    await operator.until(
+        lambda state: not state.triton_live and _links(server.repository) == ["good"]
+    )
     with restarted(server, tmp_path):
         await operator.until(lambda state: serves(state, good) and serves(state, deadly))
+
+
+def _links(repository: Path) -> list[str]:
+    """What the next Triton would begin with."""
+    return [path.name for path in repository.iterdir() if path.is_symlink()]
 
 
 async def test_a_triton_that_stays_away_begins_with_nothing(

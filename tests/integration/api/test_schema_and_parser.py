@@ -96,6 +96,9 @@ GATES: list[tuple[Document, Document | None]] = [
         {"worstValue": None, "maxClassDrop": "0"},
         {"maxClassDrop": "1"},
         {"maxClassDrop": "1.1"},
+        {"worstClassValue": "0"},
+        {"maxClassDrop": "0", "worstClassValue": "1"},
+        {"worstClassValue": "1.1"},
     )
     for metric in (
         None,

@@ -10,7 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx.external_data_helper import convert_model_to_external_data
 from tests.corpus.models import build, data
 from tests.support import report_schema
 from tests.support.cache import REPOSITORY
@@ -44,6 +46,25 @@ def test_without_triton_the_report_says_so(
     assert any("not proven in Triton" in warning for warning in report["warnings"])
     assert (output / "model" / "1" / "model.onnx").exists()
     assert not (output / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("place", ["model.onnx_data", "w1", "weights/all.bin"])
+def test_external_data_come_with_the_file_that_names_them(place: str, tmp_path: Path) -> None:
+    model = build.perceptron()
+    content = model.SerializeToString()
+    convert_model_to_external_data(model, location=place, size_threshold=0)
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    (tmp_path / "model.bin").write_bytes(b"another model's")
+    output = tmp_path / "out"
+
+    assert cli.main([str(tmp_path / "model.onnx"), "--output", str(output)]) == 0
+
+    (tmp_path / "inline.onnx").write_bytes(content)
+    files = tmp_path / "inline.onnx", output / "model" / "1" / "model.onnx"
+    asked = {"x": data.INPUT}
+    expected, answered = (runtime.session(file, 1).run(None, asked)[0] for file in files)
+    assert np.array_equal(expected, answered)
 
 
 @pytest.mark.parametrize(("strategy", "word"), [("grid", "Grid"), ("tpe", "TPE")])
@@ -193,6 +214,14 @@ def test_a_folder_with_other_files_is_not_emptied(model: Path, tmp_path: Path) -
     with pytest.raises(SystemExit):
         cli.main([str(model), "--output", str(tmp_path)])
     assert model.exists()
+
+
+def test_a_folder_instead_of_a_file_is_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(model), "--calibration", str(tmp_path), "--output", str(tmp_path / "out")]
+    assert cli.main(command) == 1
+    assert f"{tmp_path} cannot be used: Is a directory." in capsys.readouterr().err
 
 
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,6 +153,7 @@ def test_profile_measures_batches_memory_and_loading(converted: Converted) -> No
     assert (1, 1) in measured
     assert profile["memory"] > 0
     assert profile["load_seconds"] > 0
+    assert converted.report["triton"]["stages"] == profile["points"][0]["stages"]
     assert converted.summary.memory >= profile["memory"]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
-from tests.corpus.models import data, odd
+from tests.corpus.models import build, data, odd
 from tests.support.triton import Triton
 
 from tightship.optimize import cli, graph, hostile, normalise, probe
@@ -37,6 +37,7 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str, str]] = {
     "scalar without a batch axis": (lambda: odd.unary("Relu", []), "scalar", "axis of length 1"),
     "scalar among others": (odd.counted, "'rounds' is a scalar", "axis of length 1"),
     "axis of length 0": (lambda: odd.unary("Relu", [0, 4]), "length 0", "a name instead"),
+    "one output twice": (odd.repeated, "two outputs called 'y'", "Leave one out"),
     "no shape": (odd.undeclared, "declares no shape", "or give data"),
     "newer opset": (lambda: odd.versioned(opset=99), "Opset 99", "older opset"),
     "newer format": (lambda: odd.versioned(ir=99), "IR version: 99", "older onnx package"),
@@ -80,6 +81,12 @@ TAKEN = {
     "random answers": Taken(odd.noisy, 0, (RANDOM,)),
     "answers that are not numbers": Taken(odd.logarithms, 32),
     "batch in the middle of the answer": Taken(lambda: odd.unary("Transpose", ["n", 4]), 0),
+    "ids whose rows interact": Taken(odd.centred_words, 0, (ROWS_INTERACT,)),
+    "rows that interact in larger batches": Taken(odd.crowded, 0, (ROWS_INTERACT,)),
+    "rows that interact beside an infinity": Taken(odd.endlessly_centred, 0, (ROWS_INTERACT,)),
+    "rows that interact, but the first samples are alike": Taken(
+        build.centred, 0, (ROWS_INTERACT,), given=np.repeat(ROWS[:, :8], 3, axis=0)
+    ),
     "rows that interact": Taken(lambda: odd.unary("Softmax", ["n"]), 0, (ROWS_INTERACT,)),
 }
 

@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import helper
-from tests.corpus.models import build
+from onnx import TensorProto, helper
+from tests.corpus.models import build, odd
 from tests.e2e.support import examples
 
 from tightship.optimize import graph, layers, sandbox
@@ -214,6 +214,15 @@ def test_a_pass_that_changes_nothing_is_ineffective(tmp_path: Path) -> None:
     for index, name in enumerate(("dynamic_int8", "prune")):
         _, applied = run(tmp_path / str(index), model, PASSES[name])
         assert applied["ineffective"]
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.FLOAT16])
+def test_half_precision_has_nothing_to_do_without_fp32(kind: int, tmp_path: Path) -> None:
+    samples = INPUT.astype(helper.tensor_dtype_to_np_dtype(kind))
+    _, applied = run(
+        tmp_path / "half", odd.unary("Relu", ["n", WIDTH], kind=kind), PASSES["half"], samples
+    )
+    assert applied["ineffective"] == "the model computes nothing in fp32"
 
 
 def test_constants_become_weights_and_old_opsets_are_lifted(tmp_path: Path) -> None:

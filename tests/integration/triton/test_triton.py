@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import aiohttp
 import numpy as np
 import pytest
 from tests.integration.agent.harness import CONFIG, scaling_model
@@ -10,8 +11,9 @@ from tests.support.triton import Triton
 
 from tightship.api.agent import ServingConfig
 from tightship.triton import config_pbtxt
-from tightship.triton.client import READY, TritonClient
+from tightship.triton.client import READY, TritonClient, prepared
 from tightship.triton.config_pbtxt import Contract, Tensor, effective_config
+from tightship.triton.direct import DirectConnection, burst, message
 from tightship.triton.errors import TritonRefusedError, TritonUnreachableError
 from tightship.triton.memory import DeviceMeter, ProcessMeter
 from tightship.triton.metrics import NoData, parse
@@ -70,6 +72,8 @@ async def test_a_profile_of_a_real_model(triton: Triton, client: TritonClient) -
     for point in found.points:
         assert point.requests >= 30
         assert 0 < point.busy_seconds <= point.server_seconds
+        assert list(point.stages) == ["queue", "input", "model", "output"]
+        assert 0 < point.stages["model"] < sum(point.stages.values()) <= point.server_seconds
         assert point.p50 <= point.p90 <= point.p99
         assert point.throughput == pytest.approx(point.requests * point.batch / point.seconds)
     assert Profile.from_json(found.to_json()) == found
@@ -194,3 +198,73 @@ async def test_a_deadline(triton: Triton, client: TritonClient) -> None:
     await client.load("slow")
     with pytest.raises(TritonUnreachableError, match="no answer"):
         await client.infer("slow", ONE, deadline=0.05)
+
+
+async def test_triton_compresses_for_a_client_that_takes_it_and_ours_does_not(
+    triton: Triton, client: TritonClient
+) -> None:
+    """Compression takes 6 ms and more for each MB of an answer."""
+    _publish(triton, "plain")
+    await client.load("plain")
+    request = message(prepared(ONE))
+    taking = {**request.headers, "Accept-Encoding": "gzip"}
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        for headers, encoding in ((taking, "gzip"), (request.headers, None)):
+            url = f"{triton.url}/v2/models/plain/infer"
+            async with session.post(url, data=request.body, headers=headers) as answer:
+                assert answer.headers.get("Content-Encoding") == encoding
+    assert await _asked_headers() >= {"accept-encoding: identity"}
+
+
+async def _asked_headers() -> set[str]:
+    """The lines of a request of TritonClient, in small letters."""
+    heads: list[bytes] = []
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        async with TritonClient(f"{host}:{port}") as client:
+            with pytest.raises((TritonRefusedError, TritonUnreachableError)):
+                await client.infer("any", ONE)
+    return {line.lower() for line in heads[0].decode().splitlines()}
+
+
+async def test_a_direct_connection_gets_the_same_answers(
+    triton: Triton, client: TritonClient
+) -> None:
+    _publish(triton, "direct", 3.0)
+    await client.load("direct")
+    with DirectConnection(triton.http, 5.0) as connection:
+        answers = {connection.ask("direct", message(prepared(ONE))) for _ in range(3)}
+    (answer,) = answers
+    expected = (await client.infer("direct", ONE))["y"].tobytes()
+    assert answer.endswith(expected)
+
+
+async def test_a_burst_asks_as_often_as_it_must(triton: Triton, client: TritonClient) -> None:
+    _publish(triton, "burst")
+    await client.load("burst")
+    requests = [message(prepared(ONE))] * 2
+    asked = {"seconds": 0.0, "deadline": 5.0}
+    assert len(burst(triton.http, "burst", requests, least=7, **asked)) == 7
+    assert (await client.statistics("burst"))["inference_count"] == 7
+
+
+def test_a_direct_connection_that_is_refused(triton: Triton) -> None:
+    with (
+        DirectConnection(triton.http, 5.0) as connection,
+        pytest.raises(TritonRefusedError, match="unknown model: 'nobody'"),
+    ):
+        connection.ask("nobody", message(prepared(ONE)))
+
+
+def test_a_direct_connection_to_nobody() -> None:
+    with (
+        pytest.raises(TritonUnreachableError, match=r"127\.0\.0\.1:1 cannot be reached"),
+        DirectConnection("127.0.0.1:1", 5.0),
+    ):
+        raise AssertionError

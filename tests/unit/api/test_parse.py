@@ -76,7 +76,11 @@ def test_a_full_model() -> None:
         positive_class=3,
     )
     assert parsed.optimization.gate == AccuracyGate(
-        max_drop=0.02, worst_value=0.75, max_class_drop=0.1, confidence=0.9
+        max_drop=0.02,
+        worst_value=0.75,
+        max_class_drop=0.1,
+        worst_class_value=0.6,
+        confidence=0.9,
     )
     assert parsed.optimization.techniques.prune_sparsity == 0.7
     assert parsed.optimization.search == Search(

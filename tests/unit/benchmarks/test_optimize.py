@@ -22,13 +22,21 @@ CHOSEN = Row(
     verdict=VERDICT,
 )  # fmt: skip
 BY_HAND = Row(name="OpenVINO", note="does not run: why")
+CANDIDATE = {
+    "id": "static-int8", "status": "chosen", "reason": "", "bytes": 1000, "lookSpeedup": 2.4,
+    "runtime": None, "triton": None, "gate": None,
+}  # fmt: skip
 
 
 def comparison(chosen: Row = CHOSEN, noise: float = 0.05) -> Comparison:
     return Comparison(
         name="mnist",
         optimized=Optimized(
-            report={"selection": {"variant": "static-int8"}, "candidates": [{}, {}]},
+            report={
+                "selection": {"variant": "static-int8"},
+                "candidates": [CANDIDATE, {**CANDIDATE, "id": "fp16"}],
+                "runtime": None,
+            },
             artifact=Path(),
             seconds=100.0,
         ),
@@ -106,6 +114,7 @@ def test_a_model_has_figures_with_targets_and_a_table(capsys: pytest.CaptureFixt
     assert by_name["wall time, mnist"].ok
     assert bench.tables[0].title == f"mnist: {MODELS['mnist'].title}"
     assert [row[0] for row in bench.tables[0].rows] == ["original", CHOSEN.name, BY_HAND.name]
+    assert [row[0] for row in bench.tables[1].rows] == ["static-int8", "fp16"]
     assert "does not run: why" in capsys.readouterr().out
 
 

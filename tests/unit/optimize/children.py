@@ -58,6 +58,10 @@ def write_much(_: Mapping[str, Any]) -> None:
     Path("much").write_bytes(b"x" * (2 << 20))
 
 
+def write(payload: Mapping[str, Any]) -> None:
+    Path(payload["path"]).write_text("x")
+
+
 def say_nothing(_: Mapping[str, Any]) -> None:
     os._exit(3)
 

@@ -202,6 +202,7 @@ def test_a_metric_that_fails_on_one_candidate_refuses_that_one_alone(
 DEMANDS = {
     "worst value": (Demands(max_drop=1.0, confidence=0.95, worst_value=0.9), "asked for"),
     "a class": (Demands(max_drop=1.0, confidence=0.95, max_class_drop=0.1), "recall of class 2"),
+    "a floor": (Demands(max_drop=1.0, confidence=0.95, worst_class_value=0.8), "it may be as low"),
 }
 
 
@@ -222,7 +223,9 @@ def test_what_the_data_cannot_show_is_found_before_anything_is_built(tmp_path: P
 
 
 def test_a_judging_travels_as_json(tmp_path: Path) -> None:
-    demands = Demands(max_drop=0.1, confidence=0.9, worst_value=0.5, max_class_drop=0.2)
+    demands = Demands(
+        max_drop=0.1, confidence=0.9, worst_value=0.5, max_class_drop=0.2, worst_class_value=0.3
+    )
     wanted = judging(tmp_path, CASES[0], demands)
     assert Judging.from_json(wanted.to_json()) == wanted
 

@@ -68,6 +68,7 @@ def test_sound_labels_are_chosen_from(metric: str, tmp_path: Path) -> None:
 
 SENSELESS = {
     "classes of numbers": ["--metric", "mae", "--max-class-drop", "0.1"],
+    "floor of classes of numbers": ["--metric", "mae", "--worst-class-value", "0.1"],
     "positive class of accuracy": ["--metric", "accuracy", "--positive-class", "1"],
 }
 
@@ -81,3 +82,29 @@ def test_senseless_options_are_refused(
     with pytest.raises(SystemExit):
         cli.main(command)
     assert "--metric" in capsys.readouterr().err
+
+
+OUT_OF_RANGE = {
+    "no number": (["--max-drop", "nan"], "--max-drop is nan"),
+    "drop below 0": (["--max-drop=-1"], "between 0 and 999"),
+    "sure": (["--confidence", "1"], "between 0.5 and 0.999"),
+    "no speed": (["--min-speedup", "nan"], "--min-speedup"),
+    "all zeros": (["--sparsity", "3"], "between 0.05 and 0.95"),
+    "no threads": (["--threads", "0"], "--threads is 0"),
+    "no samples": (["--max-samples", "0"], "--max-samples is 0"),
+    "no calibration": (["--max-calibration-samples", "0"], "--max-calibration-samples"),
+    "no latency": (["--slo-ms", "0"], "--slo-ms"),
+    "no trials": (["--trials", "0"], "--trials"),
+    "no time": (["--search-seconds", "0"], "--search-seconds"),
+    "cache below 0": (["--cache-size=-1"], "--cache-size is -1"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_numbers_out_of_range_are_refused(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options, words = OUT_OF_RANGE[name]
+    with pytest.raises(SystemExit):
+        cli.main(["m.onnx", "--output", str(tmp_path / "out"), *options])
+    assert words in capsys.readouterr().err

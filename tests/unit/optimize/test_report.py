@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.support import report_schema
 
-from tightship.optimize import arguments, artifact, pipeline, report, serving
+from tightship.optimize import arguments, artifact, prejudged, report, serving
 from tightship.optimize.candidate import Candidate, Status
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.conversion import Conversion
@@ -76,6 +76,7 @@ def _verdict(found: Conversion) -> dict[str, Any]:
         confidence=request.confidence,
         worst_value=request.worst_value,
         max_class_drop=request.max_class_drop,
+        worst_class_value=request.worst_class_value,
     )
     labels = LABELS if found.metric.name in ("accuracy", "f1") else LABELS[:, np.newaxis] * 1.0
     answers = np.where(np.arange(200) < 20, 1 - labels.T, labels.T).T
@@ -89,9 +90,12 @@ def _verdict(found: Conversion) -> dict[str, Any]:
 ASKED = {
     "plain": (["--metric", "accuracy"], "higher is better", ["maxDrop"]),
     "demands": (
-        ["--metric", "f1", "--worst-value", "0.99", "--max-class-drop", "0.05"],
+        [
+            *("--metric", "f1", "--worst-value", "0.99", "--max-class-drop", "0.05"),
+            *("--worst-class-value", "0.9"),
+        ],
         "higher is better",
-        ["maxDrop", "worstValue", "maxClassDrop"],
+        ["maxDrop", "worstValue", "maxClassDrop", "worstClassValue"],
     ),
     "smaller is better": (
         ["--metric", "mae", "--max-drop", "3", "--worst-value", "9"],
@@ -150,15 +154,24 @@ def test_a_gate_that_cannot_be_shown_is_the_reason(tmp_path: Path) -> None:
     told = "a loss of accuracy of at most 0.01 at 95% confidence: there are 200, it takes 268"
     needs = Needs(resolution=0.013, samples=268, exact=True, shortfalls=(told,))
     found = made(tmp_path, needs=needs)
-    found.unjudged = pipeline._unjudged(found)
+    found.unjudged = prejudged.unjudged(found)
     found.candidates[0].refuse(Status.INELIGIBLE, found.unjudged)
     assert told in report.reason(found)
     assert any(told in warning for warning in found.warnings)
 
 
 def test_an_original_below_the_worst_value_is_told(tmp_path: Path) -> None:
-    assert pipeline._missed(made(tmp_path, "--worst-value", "0.9")) == []
-    (told,) = pipeline._missed(made(tmp_path, "--worst-value", "0.98"))
+    assert prejudged.missed(made(tmp_path, "--worst-value", "0.9")) == []
+    (told,) = prejudged.missed(made(tmp_path, "--worst-value", "0.98"))
     assert "0.9700 is worse than the worstValue of 0.98" in told
-    (risen,) = pipeline._missed(made(tmp_path, "--metric", "rmse", "--worst-value", "0.5"))
+    (risen,) = prejudged.missed(made(tmp_path, "--metric", "rmse", "--worst-value", "0.5"))
     assert "rmse of 0.9700" in risen
+
+
+def test_an_original_that_hardly_knows_a_class_is_told(tmp_path: Path) -> None:
+    found = made(tmp_path, "--worst-class-value", "0.9")
+    found.baseline["lowestClass"] = {"label": 7, "n": 40, "recall": 0.9}
+    assert prejudged.missed(found) == []
+    found.baseline["lowestClass"] = {"label": 7, "n": 40, "recall": 0.875}
+    (told,) = prejudged.missed(found)
+    assert "recall of class 7, 0.8750 on 40 samples, is below the worstClassValue of 0.9" in told

@@ -33,7 +33,8 @@ CASES = {
     "data": ["--evaluation", "e.npz", "--calibration", "c.npz", "--max-samples", "77"],
     "gates": [
         *("--evaluation", "e.npz", "--metric", "f1", "--positive-class", "3"),
-        *("--worst-value", "-0.5", "--max-class-drop", "0.05", "--confidence", "0.99"),
+        *("--worst-value", "-0.5", "--max-class-drop", "0.05", "--worst-class-value", "0.75"),
+        *("--confidence", "0.99"),
     ],
     "own metric": ["--evaluation", "e.npz", "--metric", "some/where/mine.py:near"],
     "own metric of a module": [

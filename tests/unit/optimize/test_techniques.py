@@ -1,4 +1,4 @@
-"""What is proposed for which model, and the arithmetic of half precision and pruning."""
+"""What is proposed for which model, and the arithmetic of half precision."""
 
 import re
 from dataclasses import replace
@@ -7,16 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from onnx import helper
 from tests.corpus.models import build
 
 from tightship.optimize import graph, machine, techniques
 from tightship.optimize.contract import Contract, Tensor
 from tightship.optimize.data import Dataset
-from tightship.optimize.techniques import Facts, Ineligible, Material, half, prune, weight_only
+from tightship.optimize.techniques import Facts, Ineligible, Material, half, weight_only
 
 DENSE = Contract(
     inputs=(Tensor("x", "float32", (None, 8)),),
@@ -44,7 +41,8 @@ FACTS = Facts(
 )
 TEXT = replace(DENSE, inputs=(Tensor("x", "string", (None,)),))
 
-USUAL = {"dynamic-int8", "fp16", "prune-50", "prune-50+static-int8"}
+PRUNED = {"prune-50", "prune-2-4"}
+USUAL = {"dynamic-int8", "fp16", "prune-50+static-int8"} | PRUNED
 STATIC = {"static-int8", "static-int8-percentile"}
 FITS = {"weight-only-int8": "fit the processor's cache"}
 FEW = {
@@ -73,9 +71,9 @@ PROPOSALS = {
             "static-int8-no-ends",
             "static-int8-wide",
             "fp16",
-            "prune-50",
             "prune-50+static-int8",
         }
+        | PRUNED
         | STATIC,
         FITS | {"static-int8-no-depthwise": "no depthwise convolutions"},
     ),
@@ -96,12 +94,12 @@ PROPOSALS = {
     ),
     "without calibration data": (
         replace(FACTS, calibration=False),
-        {"dynamic-int8", "fp16", "prune-50", "prune-50+dynamic-int8"},
+        {"dynamic-int8", "fp16", "prune-50+dynamic-int8"} | PRUNED,
         FITS | {"static-int8": "calibration data"},
     ),
     "convolutions": (
         replace(FACTS, contract=CONVOLUTIONS),
-        {"static-int8-wide", "fp16", "prune-50", "prune-50+static-int8"} | STATIC,
+        {"static-int8-wide", "fp16", "prune-50+static-int8"} | PRUNED | STATIC,
         FEW | {"dynamic-int8": "no MatMul", "weight-only-int8": "none of MatMul"},
     ),
     "depthwise convolutions": (
@@ -111,9 +109,9 @@ PROPOSALS = {
             "static-int8-no-ends",
             "static-int8-wide",
             "fp16",
-            "prune-50",
             "prune-50+static-int8",
         }
+        | PRUNED
         | STATIC,
         {"dynamic-int8": "no MatMul", "weight-only-int8": "none of MatMul"},
     ),
@@ -147,7 +145,7 @@ PROPOSALS = {
     ),
     "only pruning is switched on": (
         replace(FACTS, quantize=False, half_precision=False, sparsity=0.8),
-        {"prune-80"},
+        {"prune-80", "prune-2-4"},
         dict.fromkeys(
             ("dynamic-int8", "static-int8", "weight-only-int8", "fp16", "prune-80+static-int8"),
             "switched off",
@@ -375,18 +373,3 @@ def test_converted_model_keeps_its_interface_and_halves_its_weights() -> None:
     assert [v.type.tensor_type.elem_type for v in converted.graph.output] == [1]
     assert {tensor.data_type for tensor in converted.graph.initializer} == {10}
     assert [n.op_type for n in converted.graph.node].count("Cast") == 2
-
-
-@given(
-    hnp.arrays(
-        np.float32, hnp.array_shapes(min_dims=2, max_dims=3), elements=st.floats(-9, 9, width=32)
-    ),
-    st.floats(0.1, 0.9),
-)
-def test_pruning_zeroes_the_smallest(weights: np.ndarray, sparsity: float) -> None:
-    pruned = prune.zero_smallest(weights, sparsity)
-    zeroed = (pruned == 0) & (weights != 0)
-    assert (pruned == 0).sum() >= int(weights.size * sparsity)
-    assert np.array_equal(pruned[pruned != 0], weights[pruned != 0])
-    if zeroed.any() and (pruned != 0).any():
-        assert np.abs(weights[zeroed]).max() < np.abs(pruned[pruned != 0]).min()

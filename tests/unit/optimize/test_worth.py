@@ -8,6 +8,7 @@ from tightship.optimize.techniques import Recipe, Spoilt
 
 BOTH = frozenset(Spoilt)
 ACCURACY = frozenset({Spoilt.ACCURACY})
+LEAST = 1.05
 
 
 def recipe(
@@ -23,11 +24,27 @@ def tried(**statuses: Status) -> dict[str, Candidate]:
     }
 
 
+def passed(look: float) -> dict[str, Candidate]:
+    """One that passed with this speed-up in the quick look."""
+    return {"a": Candidate("a", "T", status=Status.PASSED, verdicts={"lookSpeedup": look})}
+
+
 CASES = {
     "refers to none": (recipe(), tried(), ""),
     "after one that passed": (recipe(after="a"), tried(a=Status.PASSED), ""),
     "after one that failed": (recipe(after="a"), tried(a=Status.TOO_SLOW), "it is tooSlow"),
     "unless one that passed": (recipe(unless=("a",)), tried(a=Status.PASSED), "a passed"),
+    "unless one that is surely faster": (recipe(unless=("a",)), passed(LEAST * 1.1), "a passed"),
+    "one that is faster at most by what a quick look may be wrong by": (
+        recipe(unless=("a",)),
+        passed(LEAST * 1.07),
+        "",
+    ),
+    "hardly faster, and accuracy is repaired": (
+        recipe(unless=("a",), repairs=ACCURACY),
+        passed(LEAST),
+        "a passed",
+    ),
     "another attempt passed": (
         recipe(unless=("a", "b")),
         tried(a=Status.GATE_FAILED, b=Status.PASSED),
@@ -65,6 +82,6 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_needless(name: str) -> None:
     asked, before, reason = CASES[name]
-    found = worth.needless(asked, before)
+    found = worth.needless(asked, before, LEAST)
     assert bool(found) == bool(reason)
     assert reason in found

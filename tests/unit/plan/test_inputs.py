@@ -100,6 +100,7 @@ CHANGES: dict[str, tuple[Callable[[OptimizedModelSpec, ServingPoolSpec], Pair], 
     "trainer": (lambda s, p: (trained(s), p), "ik"),
     "metric of one's own": (lambda s, p: (judged(s), p), "ik"),
     "drop of a class": (lambda s, p: (gated(s, max_class_drop=0.0), p), "k"),
+    "floor of a class": (lambda s, p: (gated(s, worst_class_value=0.0), p), "k"),
     "confidence": (lambda s, p: (gated(s, confidence=0.9), p), "k"),
     "objective of the class": (
         lambda s, p: (s, replace(p, slo_classes={"Interactive": LatencyObjective(target=1.0)})),

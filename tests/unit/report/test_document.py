@@ -52,11 +52,22 @@ def test_what_was_measured_furthest_is_told() -> None:
     assert report.chosen.id == "static-int8"
 
 
+def test_every_demand_of_the_gate_is_told() -> None:
+    found = stored("magika")
+    found["gate"] |= {"worstValue": 0.9, "maxClassDrop": 0.05, "worstClassValue": 0.8}
+    report_schema.validate(found)
+    assert figures.allowed(document.read(found).gate) == (
+        "drop of accuracy at most 0.01; no worse than 0.9; drop of any class' recall at most 0.05; "
+        "recall of each class at least 0.8; at 95% confidence"
+    )
+
+
 def test_an_older_report_of_the_schema_is_readable() -> None:
     report = document.read(stored("digits"))
     assert report.chosen is None
     assert report.command == ()
     assert report.gate.worst_value is None
+    assert report.gate.worst_class_value is None
 
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None, True, [1]])

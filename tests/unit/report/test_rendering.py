@@ -107,6 +107,14 @@ def test_code_of_the_users_that_took_part_is_told() -> None:
     assert "train:T, sha256 not pinned" in shown
 
 
+def test_where_a_request_spends_its_time_is_told() -> None:
+    raw = stored("magika")
+    assert "of a request" not in page.page(document.read(raw))
+    raw["triton"]["stages"] = {"queue": 0.0001, "input": 0.00002, "model": 0.0044, "output": 0.0}
+    shown = page.page(document.read(raw))
+    assert "of a request input 0.02 ms, model 4.4 ms, output 0 ms, queue 0.1 ms" in shown
+
+
 def test_a_loss_off_the_scale_is_told() -> None:
     report = stored("magika")
     report["candidates"][3]["gate"].update(drop=0.9, lower=0.88, upper=0.92)

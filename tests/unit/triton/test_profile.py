@@ -21,6 +21,7 @@ _points = st.builds(
         ("seconds", "mean", "p50", "p90", "p99", "throughput", "server_seconds", "busy_seconds"),
         _times,
     ),
+    stages=st.dictionaries(st.sampled_from(["queue", "model"]), _times),
 )
 _profiles = st.builds(
     Profile,

@@ -40,8 +40,8 @@ def needs(
         what = f"a loss of {traits.name} of at most {demands.max_drop:g}"
         short.append(_sentence(what, n, samples, demands, exact=traits.counted))
     short += _value(traits, judged, demands)
-    if demands.max_class_drop is not None and labels is not None:
-        short += _classes(labels, demands.max_class_drop, demands)
+    if labels is not None:
+        short += _classes(labels, demands)
     return Needs(resolution=found, samples=samples, exact=traits.counted, shortfalls=tuple(short))
 
 
@@ -63,9 +63,19 @@ def _value(traits: Traits, judged: Judged, demands: Demands) -> list[str]:
     return [_sentence(what, n, samples, demands, exact=traits.counted)]
 
 
-def _classes(labels: np.ndarray, allowed: float, demands: Demands) -> list[str]:
+def _classes(labels: np.ndarray, demands: Demands) -> list[str]:
+    drop, value, told = demands.max_class_drop, demands.worst_class_value, list[str]()
+    if drop is not None:
+        told += _rare(labels, f"a loss of recall of at most {drop:g}", drop, demands.confidence)
+    if value is not None:
+        told += _rare(labels, f"a recall of at least {value:g}", 1 - value, demands.confidence)
+    return told
+
+
+def _rare(labels: np.ndarray, what: str, room: float, confidence: float) -> list[str]:
+    """What classes are too small for; Tango's and Wilson's bounds alike leave `room` at best."""
     kinds, counts = np.unique(labels, return_counts=True)
-    needed = samples_needed(allowed, demands.confidence)
+    needed = samples_needed(room, confidence)
     least = SAMPLES_MAX if needed is None else max(needed, SAMPLES_MIN)
     rare = [i for i in np.argsort(counts, kind="stable").tolist() if counts[i] < least]
     if not rare:
@@ -74,8 +84,8 @@ def _classes(labels: np.ndarray, allowed: float, demands: Demands) -> list[str]:
     more = f" and {len(rare) - _NAMED} more" if len(rare) > _NAMED else ""
     remedy = "no number of samples can show it" if needed is None else f"each needs {least}"
     told = (
-        f"a loss of recall of at most {allowed:g} in each class at {demands.confidence:.0%} "
-        f"confidence: there are too few samples of class {named}{more}, {remedy}"
+        f"{what} in each class at {confidence:.0%} confidence: there are too few samples of class "
+        f"{named}{more}, {remedy}"
     )
     return [told]
 

@@ -7,6 +7,7 @@ Technometrics 24:295-300, 1982: an intersection-union test keeps its level).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -27,6 +28,7 @@ class Demands:
     confidence: float
     worst_value: float | None = None  # least value; greatest, where smaller is better
     max_class_drop: float | None = None  # of the recall of any class
+    worst_class_value: float | None = None  # least recall of any class
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,17 @@ class ClassVerdict:
     before: float
     after: float
     upper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassValue:
+    """The recall of one class: the least of them by the lower bound of the candidate's."""
+
+    label: int
+    n: int
+    before: float
+    after: float
+    lower: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,7 @@ class Verdict:
     upper: float
     worst: float | None = None  # bound of the candidate's own value, where one was demanded
     worst_class: ClassVerdict | None = None
+    lowest_class: ClassValue | None = None  # where a least recall was demanded
     failed: tuple[str, ...] = ()  # names of the demands that do not hold
     hopeless: bool = False  # the samples already show that a demand does not hold
 
@@ -82,10 +96,12 @@ def judge(
     lower, upper = loss_bounds(traits, before, after, demands.confidence)
     worst, worst_fails, worst_hopeless = _own_value(traits, after, demands)
     worst_class, class_fails, class_hopeless = _classes(before, after, labels, demands)
+    lowest, low_fails, low_hopeless = _class_values(before, after, labels, demands)
     tests = {
         "maxDrop": not upper <= demands.max_drop,
         "worstValue": worst_fails,
         "maxClassDrop": class_fails,
+        "worstClassValue": low_fails,
     }
     return Verdict(
         n=len(before.parts),
@@ -96,8 +112,9 @@ def judge(
         upper=upper,
         worst=worst,
         worst_class=worst_class,
+        lowest_class=lowest,
         failed=tuple(name for name, fails in tests.items() if fails),
-        hopeless=lower > demands.max_drop or worst_hopeless or class_hopeless,
+        hopeless=any((lower > demands.max_drop, worst_hopeless, class_hopeless, low_hopeless)),
     )
 
 
@@ -114,7 +131,7 @@ def explained(traits: Traits, verdict: Verdict, demands: Demands) -> str:
     """Why a candidate does not pass, in one sentence."""
     sure = f"at {demands.confidence:.0%} confidence"
     name, change = traits.name, f"{verdict.before:.4f} -> {verdict.after:.4f}"
-    worst, told = verdict.worst_class, []
+    told = []
     if "maxDrop" in verdict.failed:
         word = "drop" if traits.larger_is_better else "rise"
         told.append(
@@ -126,13 +143,28 @@ def explained(traits: Traits, verdict: Verdict, demands: Demands) -> str:
             f"{sure} it may be as bad as {verdict.worst:.4f}, worse than the "
             f"{demands.worst_value:g} asked for"
         )
+    told += _explained_classes(verdict, demands, sure)
+    return f"{name} {change} on {verdict.n} samples: {'; '.join(told)}"
+
+
+def _explained_classes(verdict: Verdict, demands: Demands, sure: str) -> list[str]:
+    worst, lowest, told = verdict.worst_class, verdict.lowest_class, []
     if "maxClassDrop" in verdict.failed and worst is not None:
         told.append(
-            f"recall of class {worst.label} {worst.before:.4f} -> {worst.after:.4f} on {worst.n} "
-            f"samples: {sure} its drop may be {worst.upper:.4f}, more than the "
+            f"{_recalls(worst)}: {sure} its drop may be {worst.upper:.4f}, more than the "
             f"{demands.max_class_drop:g} allowed"
         )
-    return f"{name} {change} on {verdict.n} samples: {'; '.join(told)}"
+    if "worstClassValue" in verdict.failed and lowest is not None:
+        told.append(
+            f"{_recalls(lowest)}: {sure} it may be as low as {lowest.lower:.4f}, below the "
+            f"{demands.worst_class_value:g} asked for"
+        )
+    return told
+
+
+def _recalls(found: ClassVerdict | ClassValue) -> str:
+    change = f"{found.before:.4f} -> {found.after:.4f}"
+    return f"recall of class {found.label} {change} on {found.n} samples"
 
 
 def loss_bounds(
@@ -182,12 +214,17 @@ def _classes(
         return None, False, False
     if before.right is None or after.right is None:
         return None, True, False
-    found = [
-        _recall(label, before.right[labels == label], after.right[labels == label], demands)
-        for label in np.unique(labels).tolist()
-    ]
+    found = [_recall(*one, demands) for one in _by_class(before.right, after.right, labels)]
     worst = max((each for each, _ in found), key=lambda each: each.upper)
     return worst, worst.upper > allowed, any(lower > allowed for _, lower in found)
+
+
+def _by_class(
+    before: np.ndarray, after: np.ndarray, labels: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Each class, and where the original and the candidate are right on its samples."""
+    for label in np.unique(labels).tolist():
+        yield label, before[labels == label], after[labels == label]
 
 
 def _recall(
@@ -204,3 +241,41 @@ def _recall(
         upper=upper,
     )
     return verdict, lower
+
+
+def _class_values(
+    before: Judged, after: Judged, labels: np.ndarray | None, demands: Demands
+) -> tuple[ClassValue | None, bool, bool]:
+    """(class with the least bound, whether that is too low, whether some recall is for sure)."""
+    least = demands.worst_class_value
+    if least is None or labels is None:
+        return None, False, False
+    if before.right is None or after.right is None:
+        return None, True, False
+    found = [_value(*one, demands) for one in _by_class(before.right, after.right, labels)]
+    lowest = min((each for each, _ in found), key=lambda each: each.lower)
+    return lowest, lowest.lower < least, any(upper < least for _, upper in found)
+
+
+def _value(
+    label: int, before: np.ndarray, after: np.ndarray, demands: Demands
+) -> tuple[ClassValue, float]:
+    """The recall of one class, and its upper bound; of a handful of samples nothing is claimed."""
+    n, recall = len(after), float(after.mean())
+    lower, upper = 0.0, 1.0
+    if n >= SAMPLES_MIN:
+        low, high = tango.wilson(recall, n, demands.confidence)
+        lower, upper = max(low, 0.0), max(high, recall)  # may be rounded to beyond them
+    first = float(before.mean())
+    return ClassValue(label=label, n=n, before=first, after=recall, lower=lower), upper
+
+
+def lowest_recall(judged: Judged, labels: np.ndarray) -> tuple[int, int, float] | None:
+    """(class, its samples, its recall) of the class with the least; None where none is seen."""
+    if judged.right is None or not len(labels):
+        return None
+    recalls = {
+        label: float(judged.right[labels == label].mean()) for label in np.unique(labels).tolist()
+    }
+    label = min(recalls, key=lambda each: recalls[each])
+    return label, int((labels == label).sum()), recalls[label]

@@ -9,17 +9,19 @@ from tightship.optimize import entry
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of `tightship optimize`."""
-    parser.add_argument(
+    group = parser.add_argument_group("metric")
+    group.add_argument(
         "--metric",
         default=Metric.ACCURACY.value,
         help=f"{', '.join(Metric)}, or {entry.FORMS} of your own (docs/metric.md), which is run: "
         "give only what you trust (default accuracy)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--metric-better",
         choices=[each.value for each in Better],
         help="of your own metric, where its code does not say it (default larger)",
     )
+    group.add_argument("--positive-class", type=int, help="f1 of this class alone")
 
 
 def problem(options: argparse.Namespace) -> str | None:

@@ -23,6 +23,8 @@ from tightship.optimize.metrics.classification import greatest
 from tightship.optimize.runtime import Outputs
 
 COSINE_MIN = 0.99  # below it a sample does not agree: the fidelity of int8 that keeps tasks intact
+_FAR = (1 - COSINE_MIN**2) ** 0.5  # of the spread: what that cosine lets numbers of mean 0 differ
+_ROUNDING = 1e-5  # of a number itself: where all samples have the same answer
 _MATRIX = 2
 _UNIT = 1e-3
 
@@ -70,7 +72,9 @@ def agreement(reference: Outputs, outputs: Outputs) -> Judged:
     """1 for each sample whose answer agrees with the original's in every output.
 
     Numbers agree by cosine >= 0.99; rows that are scores of classes must also have the same
-    greatest one. Whole numbers and text must be equal.
+    greatest one. Of a lone number for each sample the cosine is no more than its sign: it agrees
+    when it differs by 0.14 of the samples' standard deviation at most. Whole numbers and text must
+    be equal.
     """
     count = len(next(iter(reference.values())))
     agrees = np.ones(count, bool)
@@ -86,10 +90,23 @@ def _agrees(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
         return np.zeros(len(first), bool)
     if first.dtype.kind != "f":
         return np.asarray((first == second).all(axis=1))
+    if first.shape[1] == 1:
+        return _near(first[:, 0], second[:, 0])
     same = cosines(first, second) >= COSINE_MIN
     if expected.ndim == _MATRIX and expected.shape[1] > 1 and not _unit_rows(first):
         same &= greatest(first) == greatest(second)
     return same
+
+
+def _near(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Whether the numbers of each pair are alike, by how far the first ones are from each other."""
+    one, other = first.astype(np.float64), second.astype(np.float64)
+    known = one[np.isfinite(one)]
+    spread = float(known.std()) if known.size else 0.0
+    alike = (one == other) | (np.isnan(one) & np.isnan(other))
+    with np.errstate(invalid="ignore"):
+        near = np.abs(one - other) <= np.maximum(_FAR * spread, _ROUNDING * np.abs(one))
+    return np.asarray(alike | (near & np.isfinite(one)))
 
 
 def _unit_rows(rows: np.ndarray) -> bool:

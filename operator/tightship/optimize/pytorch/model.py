@@ -241,10 +241,10 @@ def answers(value: Any, taken: Sequence[str]) -> dict[str, Tensor]:  # noqa: ANN
     """
     found: dict[str, Tensor] = {}
     for name, tensor in _leaves(value, ""):
-        name_ = name or "output"
-        while name_ in found or name_ in taken:
-            name_ += "_"
-        found[name_] = tensor
+        free = name or "output"
+        while free in found or free in taken:
+            free += "_"
+        found[free] = tensor
     if not found:
         raise _no_tensors("answers nothing")
     return found

@@ -143,7 +143,9 @@ class Recipe:
     `slow` is the known cause when it turns out to bring no speed. `after` names a candidate that
     must have passed before this one is worth building. `unless` names candidates of which none may
     have passed: this one is another attempt at the first of them, worth building where that one
-    lost what this one `repairs`. `engine` runs the result, which is a file of the name `file`.
+    lost what this one `repairs`, speed also where a quick look leaves doubt that it is faster.
+    `engine` runs the result, which is a file of the name `file`.
+    `zeros` says that it differs from the original by these alone, which no runtime here leaves out.
     """
 
     id: str
@@ -155,6 +157,7 @@ class Recipe:
     repairs: frozenset[Spoilt] = frozenset()
     engine: Engine = ORIGINALS
     file: str = "model.onnx"
+    zeros: bool = False
 
     @property
     def steps(self) -> int:

@@ -85,10 +85,12 @@ def apply(source: Path, target: Path, params: Mapping[str, Any], material: Mater
     """Write the mixed-precision model, and beside it the simulation."""
     del params
     model, types = typed(graph.load(source))
-    names = (name for node in model.graph.node for name in _floats(node.output, types))
+    computing = [node for node in model.graph.node if _floats(node.output, types)]
+    if not computing:
+        return Applied(ineffective="the model computes nothing in fp32")
+    names = (name for node in computing for name in _floats(node.output, types))
     ranges = {name: seen.greatest for name, seen in scan(model, names, material).items()}
     chosen = half_nodes(model, types, ranges)
-    computing = [node for node in model.graph.node if _floats(node.output, types)]
     if not chosen:
         return Applied(ineffective="no node's values fit fp16")
     graph.save(converted(model, types, chosen), target)

@@ -50,7 +50,7 @@ def _proposed(proposal: Mapping[str, Any], facts: Facts) -> list[Recipe | Inelig
         return [Ineligible(id=name, technique=technique, reason=str(proposal["reason"]))]
     training = Pass(NAME, {_TECHNIQUE: kind, **proposal["params"]})
     if kind == ZEROS:
-        return [Recipe(id=name, technique=technique, passes=(training,), slow=_SLOW)]
+        return [Recipe(id=name, technique=technique, passes=(training,), slow=_SLOW, zeros=True)]
     found: list[Recipe | Ineligible] = [Recipe(id=name, technique=technique, passes=(training,))]
     for quantizer in (static_int8, dynamic_int8):
         if quantizer.refusal(facts) is None:

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tightship.optimize import sparsity
 from tightship.optimize.training.channels import _PRUNABLE
 from tightship.optimize.training.proposal import Made, Proposal
 from tightship.optimize.training.subject import Subject
 
 SHARE = 0.5
 MAGNITUDE, TWO_OF_FOUR = "magnitude", "2:4"
-_GROUP, _KEPT = 4, 2
 
 
 def propose(subject: Subject) -> Sequence[Proposal]:
@@ -72,10 +72,4 @@ def two_of_four(weight: Tensor) -> Tensor:
 
     A layer whose input channels are no multiple of four is left as it is.
     """
-    if weight.shape[1] % _GROUP:
-        return torch.ones_like(weight, dtype=torch.bool)
-    last = weight.abs().movedim(1, -1)
-    groups = last.reshape(-1, _GROUP)
-    order = groups.argsort(dim=1, descending=True, stable=True)
-    kept = torch.zeros_like(groups, dtype=torch.bool).scatter_(1, order[:, :_KEPT], value=True)
-    return kept.reshape(last.shape).movedim(-1, 1)
+    return torch.from_numpy(sparsity.two_of_four(weight.numpy(), axis=1))

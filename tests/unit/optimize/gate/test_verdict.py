@@ -155,6 +155,99 @@ def test_no_class_may_lose_more(
     assert (found.worst_class.label, found.worst_class.n) == (1, rare)
 
 
+FLOORS = [
+    # samples of the rare class, wrong in it, floor, passes, hopeless, least lower bound
+    ("always right, just enough", 52, 0, 0.95, True, False, 0.950544),
+    ("always right, one too few", 51, 0, 0.95, False, False, 0.949623),
+    ("above, and for sure", 100, 8, 0.85, True, False, 0.863535),
+    ("above, but not for sure", 100, 8, 0.9, False, False, 0.863535),
+    ("below, but not for sure", 100, 12, 0.9, False, False, 0.816306),
+    ("below for sure", 100, 20, 0.9, False, True, 0.726696),
+    ("a handful says nothing", 5, 0, 0.1, False, False, 0.0),
+    ("a handful of errors says nothing either", 5, 5, 0.9, False, False, 0.0),
+    ("nothing is asked for", 5, 5, 0.0, True, False, 0.0),
+    ("all wrong, and nothing asked for", 100, 100, 0.0, True, False, 0.0),
+    ("nobody is always right", 1000, 0, 1.0, False, False, 0.997302),
+]
+
+
+@pytest.mark.parametrize(
+    ("rare", "wrong", "floor", "passes", "hopeless", "lower"),
+    [c[1:] for c in FLOORS],
+    ids=[c[0] for c in FLOORS],
+)
+def test_no_class_may_be_below_the_floor(
+    rare: int, wrong: int, floor: float, *, passes: bool, hopeless: bool, lower: float
+) -> None:
+    labels, before, after = _classes(rare, wrong)
+    demands = Demands(max_drop=1.0, confidence=0.95, worst_class_value=floor)
+    found = verdict.judge(ACCURACY, before, after, demands, labels)
+    assert found.failed == (() if passes else ("worstClassValue",))
+    assert found.hopeless is hopeless
+    assert found.worst_class is None
+    assert found.lowest_class is not None
+    assert found.lowest_class.lower == pytest.approx(lower, abs=1e-6)
+    if rare < 1000 or wrong:
+        assert (found.lowest_class.label, found.lowest_class.n) == (1, rare)
+
+
+def test_a_class_that_the_original_knows_as_little_is_refused_too() -> None:
+    labels, _, after = _classes(100, 20)
+    demands = Demands(max_drop=1.0, confidence=0.95, max_class_drop=0.5, worst_class_value=0.9)
+    found = verdict.judge(ACCURACY, after, after, demands, labels)
+    assert (found.failed, found.hopeless) == (("worstClassValue",), True)
+    assert verdict.lowest_recall(after, labels) == (1, 100, 0.8)
+
+
+def test_a_metric_without_classes_holds_no_demand_on_them() -> None:
+    blind = of_scores(np.ones(100))
+    demands = Demands(max_drop=1.0, confidence=0.95, worst_class_value=0.0)
+    found = verdict.judge(ACCURACY, blind, blind, demands, np.zeros(100, dtype=np.int64))
+    assert (found.failed, found.hopeless) == (("worstClassValue",), False)
+    assert verdict.lowest_recall(blind, np.zeros(100, dtype=np.int64)) is None
+
+
+@given(
+    answers=st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=120),
+    more=st.sets(st.integers(0, 119)),
+    floor=st.floats(0, 1),
+    confidence=st.sampled_from([0.5, 0.8, 0.95, 0.999]),
+)
+def test_more_errors_never_lift_a_class_to_its_floor(
+    answers: list[tuple[int, bool]], more: set[int], floor: float, confidence: float
+) -> None:
+    labels = np.array([label for label, _ in answers])
+    fewer = np.array([right for _, right in answers])
+    worse = fewer & ~np.isin(np.arange(len(answers)), list(more))
+    demands = Demands(max_drop=1.0, confidence=confidence, worst_class_value=floor)
+    original = of_scores(np.ones(len(labels)), right=np.ones(len(labels), dtype=bool))
+    first, second = (
+        verdict.judge(ACCURACY, original, of_scores(1.0 * right, right=right), demands, labels)
+        for right in (fewer, worse)
+    )
+    assert "worstClassValue" not in first.failed or "worstClassValue" in second.failed
+    assert not first.hopeless or second.hopeless
+    assert first.lowest_class is not None
+    assert second.lowest_class is not None
+    assert second.lowest_class.lower <= first.lowest_class.lower + 1e-12
+
+
+@given(
+    counts=st.lists(st.integers(1, 80), min_size=1, max_size=5),
+    floor=st.floats(0.05, 1),
+    confidence=st.sampled_from([0.8, 0.95, 0.99]),
+)
+def test_what_the_data_can_show_of_classes_is_what_the_best_candidate_passes(
+    counts: list[int], floor: float, confidence: float
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    best = of_scores(np.ones(len(labels)), right=np.ones(len(labels), dtype=bool))
+    demands = Demands(max_drop=1.0, confidence=confidence, worst_class_value=floor)
+    told = "".join(needs(ACCURACY, best, demands, labels).shortfalls)
+    found = verdict.judge(ACCURACY, best, best, demands, labels)
+    assert ("a recall of at least" in told) == ("worstClassValue" in found.failed)
+
+
 def test_samples_that_cannot_tell_decide_nothing() -> None:
     blind = Judged(value=math.nan, parts=np.zeros(50), unseen=lambda _n, _z: 0.0)
     demands = Demands(max_drop=0.5, confidence=0.95, worst_value=0.5)
@@ -207,13 +300,21 @@ def _told(found: Verdict, demands: Demands, traits: Traits = ACCURACY) -> str:
 
 def test_each_reason_is_told_with_its_figures() -> None:
     labels, before, after = _classes(100, 20)
-    demands = Demands(max_drop=0.01, confidence=0.95, worst_value=0.99, max_class_drop=0.05)
+    demands = Demands(
+        max_drop=0.01,
+        confidence=0.95,
+        worst_value=0.99,
+        max_class_drop=0.05,
+        worst_class_value=0.75,
+    )
     found = verdict.judge(ACCURACY, before, after, demands, labels)
     told = _told(found, demands)
     assert told.startswith("accuracy 1.0000 -> 0.9818 on 1100 samples: at 95% confidence the drop")
     assert "more than the 0.01 allowed" in told
     assert "worse than the 0.99 asked for" in told
-    assert "recall of class 1 1.0000 -> 0.8000 on 100 samples" in told
+    recalls = "recall of class 1 1.0000 -> 0.8000 on 100 samples: at 95% confidence"
+    assert f"{recalls} its drop may be 0.2733, more than the 0.05 allowed" in told
+    assert f"{recalls} it may be as low as 0.7267, below the 0.75 asked for" in told
     assert json.loads(json.dumps(found.to_json()))["passes"] is False
 
     grown = verdict.judge(MAE, _errors(1), _errors(2), Demands(max_drop=0.01, confidence=0.95))
@@ -222,28 +323,42 @@ def test_each_reason_is_told_with_its_figures() -> None:
 
 def test_what_the_data_cannot_show_is_told_with_the_samples_it_takes() -> None:
     labels, before, _ = _classes(20, 0)
-    demands = Demands(max_drop=0.001, confidence=0.95, worst_value=0.999, max_class_drop=0.05)
+    demands = Demands(
+        max_drop=0.001,
+        confidence=0.95,
+        worst_value=0.999,
+        max_class_drop=0.05,
+        worst_class_value=0.9,
+    )
     found = needs(ACCURACY, before, demands, labels)
-    drop, value, classes = found.shortfalls
+    drop, value, classes, floor = found.shortfalls
     assert found.samples == 2703
     assert "at most 0.001 at 95% confidence: there are 1020, it takes at least 2703" in drop
     assert "accuracy of at least 0.999 at 95% confidence" in value
     assert "too few samples of class 1 (20), each needs 52" in classes
+    assert "a recall of at least 0.9 in each class at 95% confidence" in floor
+    assert "too few samples of class 1 (20), each needs 25" in floor
     assert joined(found.shortfalls).startswith("the gate is finer than the data can show: ")
 
 
 def test_enough_data_want_for_nothing() -> None:
     labels, before, _ = _classes(100, 0)
-    demands = Demands(max_drop=0.01, confidence=0.95, worst_value=0.9, max_class_drop=0.05)
+    demands = Demands(
+        max_drop=0.01,
+        confidence=0.95,
+        worst_value=0.9,
+        max_class_drop=0.05,
+        worst_class_value=0.95,
+    )
     found = needs(ACCURACY, before, demands, labels)
     assert (found.samples, found.exact, found.shortfalls) == (268, True, ())
 
 
 def test_a_gate_that_nothing_can_show_says_so() -> None:
     labels, before, _ = _classes(100, 0)
-    demands = Demands(max_drop=0.0, confidence=0.95, max_class_drop=0.0)
+    demands = Demands(max_drop=0.0, confidence=0.95, max_class_drop=0.0, worst_class_value=1.0)
     found = needs(ACCURACY, before, demands, labels)
-    assert found.samples is None
+    assert (found.samples, len(found.shortfalls)) == (None, 3)
     assert all("no number of samples can show it" in told for told in found.shortfalls)
 
 

@@ -9,6 +9,7 @@ from tightship.optimize.metrics import fidelity, registry
 from tightship.optimize.metrics.base import Truth
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.2, 0.1]], np.float32)
+PRICES = np.array([[100.0], [104.0], [98.0], [101.0]], np.float32)  # standard deviation 2.2
 HOLED = np.array([[2.0, np.nan, 0.5], [-np.inf, 3.0, 1.0]], np.float32)
 
 AGREEMENT = {
@@ -29,6 +30,27 @@ AGREEMENT = {
         np.array([[0.6, -0.5656854, 0.5656855]], np.float32),
         np.array([[0.6, -0.5656855, 0.5656854]], np.float32),
         1.0,
+    ),
+    "lone numbers, near": (PRICES, PRICES + np.float32(0.3), 1.0),
+    "lone numbers, near for their size but not for their spread": (
+        PRICES,
+        PRICES + np.array([[0.0], [2.0], [-2.0], [0.0]], np.float32),
+        0.5,
+    ),
+    "lone probabilities of one sign": (
+        np.array([0.9, 0.1, 0.8], np.float32),
+        np.array([0.1, 0.9, 0.8], np.float32),
+        1 / 3,
+    ),
+    "lone numbers that are all the same": (
+        np.ones((2, 1), np.float32),
+        np.array([[1.0000001], [1.01]], np.float32),
+        0.5,
+    ),
+    "lone numbers, not finite": (
+        np.array([np.nan, np.inf, 1.0, np.nan], np.float32),
+        np.array([np.nan, np.inf, np.inf, 1.0], np.float32),
+        0.5,
     ),
     "whole numbers": (np.array([1, 2]), np.array([1, 3]), 0.5),
     "text": (np.array(["a", "b"]), np.array(["a", "b"]), 1.0),
