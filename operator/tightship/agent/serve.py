@@ -19,6 +19,7 @@ from tightship.agent.reconcile import Reconciler
 from tightship.agent.sampling import Sampler
 from tightship.agent.settings import Settings
 from tightship.agent.store_source import StoreSource
+from tightship.agent.traffic import TrafficWatch
 from tightship.triton.client import TritonClient
 from tightship.triton.memory import DeviceMeter, MemoryMeter, ProcessMeter
 from tightship.triton.repository import Repository
@@ -61,11 +62,12 @@ async def _run(settings: Settings) -> None:
             work = asyncio.create_task(reconciler.run())
             refresh = asyncio.create_task(_refreshing(credentials))
             sampling = asyncio.create_task(sampler.run(reconciler.slots))
+            traffic = asyncio.create_task(TrafficWatch(client).run(reconciler.slots))
             await asyncio.wait(
-                {work, refresh, sampling, asyncio.create_task(stop.wait())},
+                {work, refresh, sampling, traffic, asyncio.create_task(stop.wait())},
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            await _cancelled(sampling, refresh, work)
+            await _cancelled(traffic, sampling, refresh, work)
 
 
 def _assembled(

@@ -11,6 +11,7 @@ from tightship.agent.failures import Crashes
 from tightship.agent.journal import Served
 from tightship.api.agent import DriftReport, HeldModel, LoadState, ModelAssignment
 from tightship.api.failures import Failure
+from tightship.api.traffic import Traffic
 
 STAGING_SUFFIX = "__staging"  # no model of a user can bear it: underscores are not allowed there
 
@@ -41,6 +42,7 @@ class Slot:
         self.crashes = Crashes()
         self.owed: ModelAssignment | None = None  # what crashed, until something is served again
         self.drift: DriftReport | None = None  # of what is served, where its requests are sampled
+        self.traffic: Traffic | None = None  # of what is served, once it was watched long enough
         self.wake = asyncio.Event()
         self._step = LoadState.PENDING
         self._changed = changed
@@ -143,6 +145,12 @@ class Slot:
             self.drift = report
             self._changed()
 
+    def observed(self, traffic: Traffic | None) -> None:
+        """Notes what clients ask of it."""
+        if traffic != self.traffic:
+            self.traffic = traffic
+            self._changed()
+
     def view(self) -> HeldModel:
         """The model as the API shows it."""
         served = self.served
@@ -166,6 +174,7 @@ class Slot:
             memory=served.memory,
             load_seconds=served.load_seconds,
             drift=self.drift,
+            traffic=self.traffic,
         )
         if self.converged:
             return loaded

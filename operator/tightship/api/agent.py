@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from tightship.api.failures import Failure
+from tightship.api.traffic import Traffic
 
 WIRE_VERSION = "v1"
 
@@ -210,6 +211,7 @@ class HeldModel:
     target_state: LoadState | None = None
     failure: Failure | None = None  # of the target, or of the model itself when it never loaded
     drift: DriftReport | None = None  # of a model whose requests are to be sampled
+    traffic: Traffic | None = None  # None: not watched for a minute yet
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""
@@ -218,6 +220,7 @@ class HeldModel:
             "config": _fields(self.config) if self.config else None,
             "failure": self.failure.to_json() if self.failure else None,
             "drift": self.drift.to_json() if self.drift else None,
+            "traffic": self.traffic.to_json() if self.traffic else None,
         }
 
 
@@ -301,4 +304,5 @@ def _held(raw: Mapping[str, Any]) -> HeldModel:
         target_state=LoadState(raw["target_state"]) if raw.get("target_state") else None,
         failure=Failure.from_json(raw["failure"]) if raw.get("failure") else None,
         drift=DriftReport.from_json(raw["drift"]) if raw.get("drift") else None,
+        traffic=Traffic.from_json(raw["traffic"]) if raw.get("traffic") else None,
     )

@@ -138,6 +138,12 @@ class TritonClient:
             raw = await self._triton.get_inference_statistics(model, headers=dict(self._headers))
         return dict(raw["model_stats"][-1])
 
+    async def all_statistics(self) -> dict[str, dict[str, Any]]:
+        """The same of every loaded model, by its name."""
+        async with self._guarded("the models' statistics", self._deadline):
+            raw = await self._triton.get_inference_statistics(headers=dict(self._headers))
+        return {str(each["name"]): dict(each) for each in raw["model_stats"]}
+
     async def infer(
         self, model: str, inputs: Mapping[str, np.ndarray], *, deadline: float | None = None
     ) -> dict[str, np.ndarray]:
