@@ -82,10 +82,11 @@ class Summary:
     duty_seconds: float  # busy seconds of one request at batch 1
     max_batch: int
     evaluated: int | None = None  # seconds since the epoch; None: an older converter
+    duty_batches: tuple[tuple[int, float], ...] = ()  # the same of larger batches, ascending
 
     def to_json(self) -> dict[str, Any]:
         """The wire form; stays below TERMINATION_MESSAGE_MAX."""
-        return asdict(self)
+        return {**asdict(self), "duty_batches": [list(pair) for pair in self.duty_batches]}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Summary:
@@ -94,8 +95,10 @@ class Summary:
         Raises:
             ValueError: a required field is missing.
         """
+        known = {name: raw[name] for name in cls.__slots__ if name in raw}
         try:
-            return cls(**{name: raw[name] for name in cls.__slots__ if name in raw})
+            batches = tuple((int(b), float(s)) for b, s in known.get("duty_batches", ()))
+            return cls(**{**known, "duty_batches": batches})
         except TypeError as error:
             raise ValueError(f"not a conversion summary: {error}") from error
 

@@ -297,6 +297,11 @@ def summary(conversion: Conversion, digest: str, evaluated: int) -> Summary:
         duty_seconds=outcome.profile.at(1).busy_seconds,
         max_batch=outcome.profile.max_batch,
         evaluated=evaluated,
+        duty_batches=tuple(
+            (point.batch, point.busy_seconds)
+            for point in outcome.profile.points
+            if point.concurrency == 1 and point.batch > 1
+        ),
     )
 
 

@@ -32,6 +32,8 @@ class Artifact:
     max_batch: int = 1
     p50: float = 0.0
     p99: float = 0.0
+    load_seconds: float = 0.0
+    busy: tuple[tuple[int, float], ...] = ()  # (batch, seconds of one execution), ascending
 
 
 @lru_cache(maxsize=4096)
@@ -57,6 +59,7 @@ def ratio(value: float, digits: int = 2) -> str:
 
 def artifact_json(summary: Summary) -> dict[str, Any]:
     """`status.artifact`."""
+    batches = [{"batch": b, "busyTime": duration(s)} for b, s in summary.duty_batches]
     return {
         "key": summary.key,
         "digest": summary.digest,
@@ -67,6 +70,7 @@ def artifact_json(summary: Summary) -> dict[str, Any]:
         "maxBatch": summary.max_batch,
         "loadTime": duration(summary.load_seconds),
         "busyTime": duration(summary.duty_seconds),
+        **({"batches": batches} if batches else {}),
     }
 
 
@@ -126,7 +130,16 @@ def read_artifact(
         max_batch=int(raw.get("maxBatch", 1)),
         p50=seconds(latency.get("after", "")),
         p99=seconds(latency.get("p99", "")),
+        load_seconds=seconds(raw.get("loadTime", "")),
+        busy=_busy(raw),
     )
+
+
+def _busy(artifact: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
+    """Seconds of an execution by its batch, as far as they are known."""
+    one = seconds(artifact.get("busyTime", ""))
+    more = [(int(e["batch"]), seconds(e["busyTime"])) for e in artifact.get("batches", ())]
+    return ((1, one), *more) if one > 0 else ()
 
 
 def read_previous(status: Mapping[str, Any]) -> Artifact | None:

@@ -155,6 +155,9 @@ def test_profile_measures_batches_memory_and_loading(converted: Converted) -> No
     assert profile["load_seconds"] > 0
     assert converted.report["triton"]["stages"] == profile["points"][0]["stages"]
     assert converted.summary.memory >= profile["memory"]
+    single = {p["batch"]: p["busy_seconds"] for p in profile["points"] if p["concurrency"] == 1}
+    assert single.pop(1) == converted.summary.duty_seconds
+    assert dict(converted.summary.duty_batches) == single
 
 
 def test_a_second_job_for_the_same_key_ends_at_once(converted: Converted, tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ def test_status_of_a_served_model_is_exactly_this() -> None:
             "maxBatch": 32,
             "loadTime": "1.8s",
             "busyTime": "1.2ms",
+            "batches": [
+                {"batch": 4, "busyTime": "3.6ms"},
+                {"batch": 16, "busyTime": "13.1ms"},
+            ],
         },
         "optimization": {
             "evaluationTime": "1970-01-12T13:46:40Z",
