@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 INTERVAL = 5.0  # seconds
 SHORT = 12  # intervals that rates are of: a minute
-LONG = 60  # intervals that burstiness is of: five minutes
-_CALM = 0.1  # relative change of a figure that is not worth telling
-_CALM_CV = 0.25
-_SURE = 3.0  # standard deviations of a count that chance may come to
-_REQUESTS_MIN = 60  # in the long window, for a cv
+LONG = 60  # intervals that burstiness, and the rates of what is asked seldom, are of: five minutes
+_CALM = 0.2  # relative change of a figure that is not worth telling
+_CALM_CV = 0.3
+_SURE = 4.0  # standard deviations of a count that chance may come to
+_REQUESTS_MIN = 60  # in the window that a rate, or a cv, is of
 _COMPUTE = ("compute_input", "compute_infer", "compute_output")
 
 log = logging.getLogger(__name__)
@@ -86,10 +86,15 @@ class Window:
         self._counts.append(count)
 
     def traffic(self) -> Traffic | None:
-        """What the readings show; None before there is a minute of them."""
+        """What the readings show; None before there is a minute of them.
+
+        A rate is of the last minute, or of all readings where that minute had few requests.
+        """
         if len(self._counts) <= SHORT:
             return None
         first, last = self._counts[-SHORT - 1], self._counts[-1]
+        if last.requests - first.requests < _REQUESTS_MIN:
+            first = self._counts[0]
         requests, executions = last.requests - first.requests, last.executions - first.executions
         rows = last.rows - first.rows
         return Traffic(
@@ -119,13 +124,15 @@ def told(before: Traffic | None, now: Traffic | None) -> Traffic | None:
     """What to tell now, where `before` was told last: that again unless something has changed."""
     if before is None or now is None or (before.rate == 0) != (now.rate == 0):
         return now
-    chance = _SURE * math.sqrt(before.rate / (SHORT * INTERVAL)) * max(1.0, before.cv or 1.0)
+    seconds = INTERVAL * (SHORT if before.rate * SHORT * INTERVAL >= _REQUESTS_MIN else LONG)
+    chance = _SURE * math.sqrt(before.rate / seconds) * max(1.0, before.cv or 1.0)
     same = abs(now.rate - before.rate) <= max(_CALM * before.rate, chance)
     for name in ("rows", "batch", "busy"):
         old, new = getattr(before, name), getattr(now, name)
         same &= abs(new - old) <= _CALM * old
-    same &= (before.cv is None) == (now.cv is None)
-    return before if same and abs((now.cv or 0) - (before.cv or 0)) <= _CALM_CV else now
+    if now.cv is not None:
+        same &= before.cv is not None and abs(now.cv - before.cv) <= _CALM_CV * max(1, before.cv)
+    return before if same else now
 
 
 class TrafficWatch:

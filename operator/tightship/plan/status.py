@@ -17,6 +17,7 @@ from tightship.api.conditions import (
 from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.plan import figures, inputs, remembered
 from tightship.plan.serving import measured
+from tightship.plan.traffic import traffic_json
 from tightship.plan.verdict import Copies, Subject, conditions, count, transition
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def model_status(subject: Subject, pool: ServingPoolSpec, now: float) -> dict[st
         "previous": _previous(subject, state),
         "optimization": subject.outcome.optimization,
         "slo": _objective(subject, pool),
+        "traffic": traffic_json(model.status.get("traffic"), subject.sights),
         "serving": _settings(subject),
         "placement": _placement(subject),
         "replicas": sum(sight.routed for sight in subject.sights),

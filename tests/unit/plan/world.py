@@ -27,6 +27,7 @@ from tightship.api.agent import (
 from tightship.api.artifact import EvaluationResult, IntakeResult, Summary
 from tightship.api.failures import DIGEST_MISMATCH, Failure
 from tightship.api.progress import Position, Stage
+from tightship.api.traffic import Traffic
 from tightship.api.v1alpha1 import (
     Converter,
     Drift,
@@ -93,6 +94,7 @@ JOB_NAMES = {
     JobKind.CONVERT: names.convert_job_name,
     JobKind.EVALUATE: names.evaluate_job_name,
 }
+WATCHED = 3.0  # seconds from a load until an agent tells a copy's traffic
 LABELS = "s3://models/labels.npz"
 LOADS = (LoadState.FETCHING, LoadState.LOADING, LoadState.VERIFYING)
 
@@ -174,6 +176,7 @@ class Pod:
     targets: dict[str, int] = field(default_factory=dict)  # step of the load under way
     failures: dict[str, Failure] = field(default_factory=dict)
     leaving: set[str] = field(default_factory=set)  # unloading
+    loaded_at: dict[str, float] = field(default_factory=dict)
     placed_changed: float | None = None
     probed: bool = False  # as the kubelet finds it; it tells so a step later
     was_ready: bool = False
@@ -236,6 +239,7 @@ class World:
         self.job_seconds = 2.0
         self.memory: Callable[[str], int] = lambda _: 100 * MIB
         self.shown: dict[str, DriftReport] = {}  # by model: what its sampled requests show
+        self.asked: dict[str, Traffic] = {}  # by model: what clients ask of all its copies
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
         self.measured: dict[str, float] = {}  # by source URI: what evaluations find
         self.start_seconds = 1.0  # of a new server, until its agent answers
@@ -416,7 +420,17 @@ class World:
             target_state=step if behind else None,
             failure=failure,
             drift=replace(shown, digest=served.digest) if shown else None,
+            traffic=self._traffic(pod, name),
         )
+
+    def _traffic(self, pod: Pod, name: str) -> Traffic | None:
+        """A copy's part: requests are spread evenly over those that answer."""
+        asked = self.asked.get(name)
+        if asked is None or self.now - pod.loaded_at[name] < WATCHED:
+            return None
+        endpoint, copies = self.endpoints.get((name, pod.name)), self.answering(name)
+        mine = endpoint is not None and endpoint.ready
+        return replace(asked, rate=asked.rate / copies) if mine else Traffic(rate=0.0)
 
     # One step
 
@@ -688,6 +702,7 @@ class World:
             pod.failures[name] = Failure(reason="ModelLoadFailed", message=message)
             return
         pod.serves[name] = entry
+        pod.loaded_at[name] = self.now
         self.good.setdefault(name, set()).add(entry.digest)
 
     def _slices(self) -> None:
