@@ -16,15 +16,29 @@ if TYPE_CHECKING:
 def usage(assigned: Mapping[str, ModelAssignment], held: Mapping[str, HeldModel]) -> int:
     """Bytes that a server's models need now: both versions of those under change.
 
-    What is assigned counts by its profile; what is held beside it (a version that is being
-    replaced, a model that is being unloaded) counts as measured by the agent.
+    What is assigned counts by its profile, or as its agent measured it when it took more; what is
+    held beside it (a version that is being replaced, a model that is being unloaded) as measured.
     """
     total = sum(entry.memory for entry in assigned.values())
     for name, model in held.items():
-        entry = assigned.get(name)
-        if model.digest is not None and _differs(entry, model):
-            total += model.memory if model.memory is not None else (entry.memory if entry else 0)
+        entry, measured = assigned.get(name), model.memory
+        if model.digest is None:
+            continue
+        if entry is None or _differs(entry, model):
+            total += measured if measured is not None else (entry.memory if entry else 0)
+        else:
+            total += max(0, (measured or 0) - entry.memory)
     return total
+
+
+def need(wanted: ModelAssignment, sights: Iterable[Sight]) -> int:
+    """Bytes that one more copy will take: by the profile, or what loading took where it was more.
+
+    Servers of a pool are alike, so what one of them measured holds for the others.
+    """
+    held = (sight.held for sight in sights)
+    found = [h.memory for h in held if h and h.digest == wanted.digest and h.memory is not None]
+    return max([wanted.memory, *found])
 
 
 def pending(entry: ModelAssignment, held: HeldModel | None) -> int:
@@ -33,12 +47,8 @@ def pending(entry: ModelAssignment, held: HeldModel | None) -> int:
     return 0 if loaded else entry.memory
 
 
-def _differs(entry: ModelAssignment | None, held: HeldModel) -> bool:
-    return (
-        entry is None
-        or entry.digest != held.digest
-        or (held.config is not None and held.config != entry.config)
-    )
+def _differs(entry: ModelAssignment, held: HeldModel) -> bool:
+    return entry.digest != held.digest or (held.config is not None and held.config != entry.config)
 
 
 def packable(view: View, models: Container[str]) -> Server:

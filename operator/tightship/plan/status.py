@@ -254,6 +254,7 @@ def _placement(subject: Subject) -> list[dict[str, Any]]:
             "server": sight.server,
             "state": state if sight.reachable else UNREACHABLE,
             **({"digest": digest} if digest else {}),
+            **({"memory": held.memory} if held and held.memory is not None else {}),
         }
     for server in subject.places:
         found.setdefault(server, {"server": server, "state": LoadState.PENDING.value})

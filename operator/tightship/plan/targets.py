@@ -9,7 +9,7 @@ from tightship.api.agent import ModelAssignment, ServingConfig
 from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.plan import drift, figures, inputs, remembered
-from tightship.plan.holdings import copies
+from tightship.plan.holdings import copies, need
 from tightship.plan.outcome import Outcome
 from tightship.plan.packing import DUTY_FLOOR, Item
 from tightship.plan.rollout import Wanted
@@ -80,7 +80,7 @@ def item(target: Target, wanted: Wanted, sights: tuple[Sight, ...], pool: Servin
     common = Item(
         model=target.model.name,
         copies=target.copies,
-        memory=wanted.entry.memory,
+        memory=need(wanted.entry, sights),
         duty=DUTY_FLOOR,
         placed=copies(sights, wanted.entry, held=wanted.held),
     )

@@ -117,7 +117,7 @@ def test_status_of_a_served_model_is_exactly_this() -> None:
             "maxQueueDelay": "0ms",
             "responseCache": False,
         },
-        "placement": [{"server": pod, "state": "Loaded", "digest": digest}],
+        "placement": [{"server": pod, "state": "Loaded", "digest": digest, "memory": 104857600}],
         "replicas": 1,
         "selector": "model.tightship.dev/intent=routed",
     }

@@ -238,6 +238,7 @@ class World:
         self.counter = 0
         self.job_seconds = 2.0
         self.memory: Callable[[str], int] = lambda _: 100 * MIB
+        self.swelling = 1.0  # measured memory of a load over what its profile says
         self.shown: dict[str, DriftReport] = {}  # by model: what its sampled requests show
         self.asked: dict[str, Traffic] = {}  # by model: what clients ask of all its copies
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
@@ -415,7 +416,7 @@ class World:
             state=state,
             digest=served.digest,
             config=served.config,
-            memory=served.memory,
+            memory=int(served.memory * self.swelling),
             target_digest=target.digest if target and behind else None,
             target_state=step if behind else None,
             failure=failure,
