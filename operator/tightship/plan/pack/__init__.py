@@ -1,0 +1,1 @@
+"""Packing: many models onto few devices, inside their latency objectives. numpy alone."""
