@@ -77,10 +77,28 @@ ROOM_MAX: Final = float(np.max(room(np.linspace(0.0, RHO_MAX, 7501)))) * (1 + 1e
 """The largest `room` at any duty: the volume of latency that one device has, for lower bounds."""
 
 
-def burstiness(cv: ArrayLike) -> Floats:
-    """The factor k = (1 + cv²)/2 of a model's wait over that with Poisson arrivals (Kingman)."""
+_CELLS: Final = 4096
+_EDGES: Final = room(np.minimum(np.arange(_CELLS + 2) / _CELLS, 0.9999))
+_ROOM: Final = np.minimum(_EDGES[:-1], _EDGES[1:])
+
+
+def tabled_room(rho: Floats) -> Floats:
+    """`room` from a table, at most 0.1 % too small and never too large: for inner loops."""
+    return _ROOM[np.minimum((rho * _CELLS).astype(np.int64), _CELLS)]
+
+
+def burstiness(cv: ArrayLike, share: ArrayLike = 1.0) -> Floats:
+    """The factor k = (1 + cv²)/2 of a model's wait over that with Poisson arrivals (Kingman).
+
+    Args:
+        cv: coefficient of variation of the time between arrivals.
+        share: of the arrivals, drawn at random, that a copy gets: thinned streams come closer to
+            Poisson's, cv² becomes share·cv² + 1 - share.
+    """
     low, high = CV_BOUNDS
-    return np.asarray((1.0 + np.square(np.clip(cv, low, high))) / 2.0, dtype=np.float64)
+    part = np.asarray(share, dtype=np.float64)
+    thinned = part * np.square(np.clip(cv, low, high)) + 1.0 - part
+    return np.asarray((1.0 + thinned) / 2.0, dtype=np.float64)
 
 
 def stretch(rho: ArrayLike, execution: Execution) -> Floats:

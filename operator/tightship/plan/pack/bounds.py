@@ -1,0 +1,89 @@
+"""What no plan with the same settings can go below: volumes, and Martello and Toth's L2."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from tightship.plan.pack.feasibility import RHO_MAX, ROOM_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tightship.plan.pack.filling import Load
+    from tightship.plan.pack.lanes import Lane
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+_THRESHOLDS: Final = 64
+_MIXES: Final = np.array(
+    [(a, b, 4 - a - b) for a in range(5) for b in range(5 - a)], dtype=np.float64
+) / 4.0  # fmt: skip
+_ROUNDING: Final = 1e-6
+_HALF: Final = 0.5
+
+
+def sizes(load: Load) -> Floats:
+    """Parts of a device that one copy of each model takes at least: time, memory, latency.
+
+    Each row of the three sums up to at most 1 on every feasible device. For the latency: the wait
+    is at most the slack, so the second moments sum up to at most ROOM_MAX times the least slack,
+    and a model's slack is at most that at the lowest level of duty.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        waits = load.v / (ROOM_MAX * np.maximum(load.slack[:, 0], 0.0))
+    waits = np.where(load.v > 0, np.minimum(waits, 1.0), 0.0)
+    return np.stack([np.minimum(load.u / RHO_MAX, 1.0), load.memory, waits])
+
+
+def devices(load: Load, copies: Integers) -> int:
+    """Devices of one type that these copies need at least."""
+    if not copies.any():
+        return 0
+    parts = sizes(load)
+    volume = math.ceil(float((parts * copies).sum(axis=1).max()) - _ROUNDING)
+    halves = max(_dual_feasible(part, copies) for part in parts)
+    return max(volume, halves, int(copies.max()))
+
+
+def cost(lanes: Sequence[Lane], placed: Integers) -> float:
+    """Money an hour that these models take at least, on whichever of their types.
+
+    Args:
+        lanes: the types.
+        placed: 1 for models that are to be served.
+    """
+    if not lanes:
+        return 0.0
+    if len(lanes) == 1:
+        only = lanes[0]
+        return only.kind.price * devices(only.load, only.choice.copies * placed)
+    parts = np.stack([sizes(lane.load) * lane.choice.copies * lane.kind.price for lane in lanes])
+    parts[~np.isfinite(np.stack([lane.cost for lane in lanes]))[:, None].repeat(3, axis=1)] = np.inf
+    with np.errstate(invalid="ignore"):
+        mixed = np.stack(
+            [np.where(mix[:, None] > 0, mix[:, None] * parts, 0.0).sum(axis=1) for mix in _MIXES]
+        )
+    served = np.where(placed > 0, mixed.min(axis=1), 0.0)
+    return float(served.sum(axis=1).max())
+
+
+def _dual_feasible(part: Floats, copies: Integers) -> int:
+    """Martello and Toth's L2: large copies exclude each other, small ones need the room beside."""
+    least = np.unique(part[(part > 0) & (part <= _HALF) & (copies > 0)])
+    picked = least[np.linspace(0, len(least) - 1, min(len(least), _THRESHOLDS)).astype(int)]
+    best = 0
+    for threshold in (0.0, *picked.tolist()):
+        alone = copies[part > 1.0 - threshold + _ROUNDING].sum()
+        large = (part > _HALF + _ROUNDING) & (part <= 1.0 - threshold + _ROUNDING)
+        small = (part >= threshold) & (part <= _HALF + _ROUNDING)
+        beside = copies[large].sum() - (part[large] * copies[large]).sum()
+        rest = (part[small] * copies[small]).sum() - beside
+        count = int(alone + copies[large].sum()) + max(0, math.ceil(rest - _ROUNDING))
+        best = max(best, count)
+    return best
