@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
 
 _THRESHOLDS: Final = 64
 _MIXES: Final = np.array(
@@ -26,6 +27,7 @@ _MIXES: Final = np.array(
 ) / 4.0  # fmt: skip
 _ROUNDING: Final = 1e-6
 _HALF: Final = 0.5
+_NEVER: Final = 1e12
 
 
 def sizes(load: Load) -> Floats:
@@ -51,26 +53,26 @@ def devices(load: Load, copies: Integers) -> int:
     return max(volume, halves, int(copies.max()))
 
 
-def cost(lanes: Sequence[Lane], placed: Integers) -> float:
+def cost(lanes: Sequence[Lane], placed: Integers, whole: Flags) -> float:
     """Money an hour that these models take at least, on whichever of their types.
 
     Args:
         lanes: the types.
-        placed: 1 for models that are to be served.
+        placed: copies of each model that are to be served.
+        whole: models that have all of their copies; of several types only they are counted.
     """
-    if not lanes:
-        return 0.0
     if len(lanes) == 1:
         only = lanes[0]
-        return only.kind.price * devices(only.load, only.choice.copies * placed)
-    parts = np.stack([sizes(lane.load) * lane.choice.copies * lane.kind.price for lane in lanes])
-    parts[~np.isfinite(np.stack([lane.cost for lane in lanes]))[:, None].repeat(3, axis=1)] = np.inf
-    with np.errstate(invalid="ignore"):
-        mixed = np.stack(
-            [np.where(mix[:, None] > 0, mix[:, None] * parts, 0.0).sum(axis=1) for mix in _MIXES]
-        )
-    served = np.where(placed > 0, mixed.min(axis=1), 0.0)
-    return float(served.sum(axis=1).max())
+        return only.kind.price * devices(only.load, placed)
+    parts = np.stack([_priced(lane) for lane in lanes])
+    least = [np.tensordot(mix, parts, axes=(0, 1)).min(axis=0) for mix in _MIXES]
+    return float(max(np.where(whole & (placed > 0), part, 0.0).sum() for part in least))
+
+
+def _priced(lane: Lane) -> Floats:
+    """Sizes of all copies of each model, in money an hour; more than any where it cannot be."""
+    parts = sizes(lane.load) * lane.choice.copies * lane.kind.price
+    return np.where(np.isfinite(lane.cost), parts, _NEVER)
 
 
 def _dual_feasible(part: Floats, copies: Integers) -> int:

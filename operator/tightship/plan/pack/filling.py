@@ -94,11 +94,13 @@ class Rule:
     `tight_first` opens a device with the model of the least slack, else with the one that is
     largest in time or memory. `affinity` is how much a model loses for another slack than the
     device's. `descend` is how many levels below its own best duty the first model lets it begin.
+    `largest` takes the largest that fits instead of the one that suits best what is left.
     """
 
     tight_first: bool
     affinity: float
     descend: int
+    largest: bool = False
 
     def order(self, load: Load) -> Integers:
         """Models in the order in which they open devices."""
@@ -114,8 +116,10 @@ PORTFOLIO: Final = (
     LOOSE,
     Rule(tight_first=True, affinity=2.0, descend=len(LEVELS)),
     Rule(tight_first=False, affinity=1.0, descend=1),
+    Rule(tight_first=False, affinity=0.1, descend=1, largest=True),
 )
-"""Each is the best one for some fleets: the tight ones where latency binds."""
+"""Each is best for some fleets: the tight ones where latency binds, the last where a device holds
+two or three models."""
 
 
 def fill(
@@ -166,8 +170,8 @@ def _one(load: Load, rule: Rule) -> list[int]:
             open_ &= rho <= LEVELS[level]
             open_ &= load.memory <= 1.0 - memory
             open_ &= load.v + v <= tabled_room(rho) * least
-            score = (1.0 - u / RHO_MAX) / RHO_MAX * load.u + (1.0 - memory) * load.memory
-            score = score * load.weight - rule.affinity * np.abs(load.tightness - tightness)
+            suits = _suits(load, 1.0 - u / RHO_MAX, 1.0 - memory, rule)
+            score = suits - rule.affinity * np.abs(load.tightness - tightness)
             best = int(np.where(open_, score, -np.inf).argmax())
             if not open_[best]:
                 break
@@ -179,3 +183,13 @@ def _one(load: Load, rule: Rule) -> list[int]:
             least = np.minimum(least, slack[level])
             tightness = min(tightness, float(load.tightness[best]))
     return taken
+
+
+def _suits(load: Load, time: float, memory: float, rule: Rule) -> Floats:
+    """The cosine between a model's parts and what is left, times the root of its largest part.
+
+    After Panigrahy, Talwar, Uyeda and Wieder: Heuristics for Vector Bin Packing (2011).
+    """
+    if rule.largest:
+        return np.maximum(load.u / RHO_MAX, load.memory)
+    return (time / RHO_MAX * load.u + memory * load.memory) * load.weight

@@ -51,7 +51,7 @@ def pack(models: Iterable[Model], fleet: Fleet, *, kappa: float = 1.0) -> Plan:
 def plan(asked: Columns, known: Sequence[Lane], found: Packed) -> Plan:
     """The plan of copies that lie on devices."""
     devices, model, device, sums = _laid(known, found)
-    served = np.bincount(model, minlength=len(asked.names)) > 0
+    placed = np.bincount(model, minlength=len(asked.names))
     return Plan(
         models=asked.names,
         devices=devices,
@@ -66,11 +66,9 @@ def plan(asked: Columns, known: Sequence[Lane], found: Packed) -> Plan:
         waits=tuple(_waits(asked, known, found)),
         cost=found.cost,
         bound=Bound(
-            cost=bounds.cost(known, served.astype(np.int64)),
+            cost=bounds.cost(known, placed, found.missing == 0),
             devices={
-                lane.kind.name: bounds.devices(
-                    lane.load, np.where(served & (found.home == at), lane.choice.copies, 0)
-                )
+                lane.kind.name: bounds.devices(lane.load, np.where(found.home == at, placed, 0))
                 for at, lane in enumerate(known)
             },
         ),
@@ -103,7 +101,8 @@ def _p99(known: Sequence[Lane], home: Integers, model: Integers, loads: Floats) 
         here = home[model] == at
         rows, chosen = model[here], lane.choice
         told = feasibility.p99(
-            chosen.fixed[rows], chosen.longest[rows], chosen.k[rows], loads[0, here], loads[1, here],
+            chosen.fixed[rows], chosen.longest[rows], chosen.k[rows],
+            loads[0, here], loads[1, here],
             lane.kind.execution,
         )  # fmt: skip
         told[chosen.overload[rows] > 1] = np.inf
