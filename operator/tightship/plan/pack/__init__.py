@@ -1,5 +1,6 @@
 """Packing: many models onto few devices, inside their latency objectives. numpy alone."""
 
+from tightship.plan.pack.change import Change, Move, replan
 from tightship.plan.pack.demand import Device, DeviceType, Fleet, Model
 from tightship.plan.pack.feasibility import Execution
 from tightship.plan.pack.full import pack
@@ -8,11 +9,13 @@ from tightship.plan.pack.profile import Profile, profile
 
 __all__ = [
     "Bound",
+    "Change",
     "Device",
     "DeviceType",
     "Execution",
     "Fleet",
     "Model",
+    "Move",
     "Plan",
     "Profile",
     "Reason",
@@ -20,4 +23,5 @@ __all__ = [
     "Wait",
     "pack",
     "profile",
+    "replan",
 ]

@@ -33,6 +33,9 @@ MEMORY_WEIGHT: Final = 0.3
 LEAST_SLACK: Final = 0.1
 """Share of an objective that must be left for waiting; with less it is told to be unreachable."""
 
+SPARE: Final = 1.15
+"""A copy is given up when the others could take so many times the load."""
+
 _BATCH_MARGIN = 1.5  # largest batch over the expected one: bursts form larger ones
 _GROWTH = 1.1  # steps of the search for the number of copies
 
@@ -52,6 +55,7 @@ class Choice:
         v: second moment, seconds.
         slack: seconds at each of LEVELS, models by levels; infinite where nothing is promised.
         memory: bytes.
+        load_seconds: that a copy takes to load.
         share: of a device that one copy takes, at most 1: what types are compared by.
         promised: whether the objective is kept; else the model is served as well as can be.
         reachable: whether any number of copies keeps it.
@@ -70,12 +74,27 @@ class Choice:
     v: Floats
     slack: Floats
     memory: Floats
+    load_seconds: Floats
     share: Floats
     promised: Flags
     reachable: Flags
     overload: Floats
     suited: Flags
     measured: Flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Present:
+    """Settings that models have now: they are kept while they do, since a change is a load.
+
+    `wanted` are the models that may be on the type at all; `copies` is 0 for those that are not
+    there now.
+    """
+
+    wanted: Flags
+    copies: Integers
+    batch: Floats
+    delay: Floats
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -102,10 +121,19 @@ class _Option:
             mine[rows] = theirs[rows]
 
 
-def choose(models: Columns, curves: Curves, kind: DeviceType, *, kappa: float) -> Choice:
-    """The cheapest settings of each model that keep its objective with the fewest copies."""
-    found = _Search(models, curves, kind, kappa)
-    return found.choice()
+def choose(
+    models: Columns,
+    curves: Curves,
+    kind: DeviceType,
+    *,
+    kappa: float,
+    present: Present | None = None,
+) -> Choice:
+    """The cheapest settings of each model that keep its objective with the fewest copies.
+
+    Models whose present settings keep it, with no copy too many, stay as they are.
+    """
+    return _Search(models, curves, kind, kappa).choice(present)
 
 
 class _Search:
@@ -121,10 +149,14 @@ class _Search:
         self._within = np.ones(len(models.rate), dtype=np.bool_)
         self._overload = np.ones(len(models.rate))
 
-    def choice(self) -> Choice:
-        rows = np.flatnonzero(self._curves.measured & (self._least > 0))
+    def choice(self, present: Present | None) -> Choice:
         copies = self._least.copy()
         best = _empty(len(copies))
+        if present is not None:
+            copies[~present.wanted] = 0
+        rows = np.flatnonzero(self._curves.measured & (copies > 0))
+        if present is not None:
+            rows = self._stay(rows[present.copies[rows] > 0], present, copies, best, rows)
         reachable = rows[self._reachable(rows)]
         self._within[rows] = False
         self._within[reachable] = True
@@ -132,6 +164,24 @@ class _Search:
         self._grow(reachable, copies, best)
         self._best_effort(rows[~best.kept[rows]], copies, best)
         return self._told(copies, best)
+
+    def _stay(
+        self, rows: Integers, present: Present, copies: Integers, best: _Option, asked: Integers
+    ) -> Integers:
+        """Those of `asked` that cannot stay as they are."""
+        now = present.copies[rows]
+        found = self._option(rows, now, present.delay[rows], present.batch[rows])
+        fewer = self._option(
+            rows, np.maximum(now - 1, 1) / SPARE, present.delay[rows], present.batch[rows]
+        )
+        spare = fewer.kept & (now > self._least[rows])
+        within = (now >= self._least[rows]) & (now <= self._models.max_copies[rows])
+        fits = present.batch[rows] <= self._curves.max_batch[rows]
+        stay = found.kept & ~spare & within & fits
+        copies[rows[stay]] = now[stay]
+        for part in fields(best):
+            getattr(best, part.name)[rows[stay]] = getattr(found, part.name)[stay]
+        return asked[~np.isin(asked, rows[stay])]
 
     def _latency(self, batch: Floats, rows: Integers) -> Floats:
         return self._curves.at(batch, rows) * self._grown
@@ -168,10 +218,13 @@ class _Search:
         return best
 
     def _option(
-        self, rows: Integers, copies: Integers, delay: Floats, batch: Floats | None
+        self, rows: Integers, copies: Integers | Floats, delay: Floats, batch: Floats | None
     ) -> _Option:
         rate = self._models.rate[rows] / copies
-        k = feasibility.burstiness(self._models.cv[rows], 1.0 / copies) * self._kappa
+        k = (
+            feasibility.burstiness(self._models.cv[rows], 1.0 / np.maximum(copies, 1.0))
+            * self._kappa
+        )
         most = self._curves.max_batch[rows]
         formed = np.clip(1.0 + rate * delay, 1.0, most)
         if batch is None:
@@ -255,6 +308,7 @@ class _Search:
             v=best.v,
             slack=best.slack,
             memory=self._curves.memory,
+            load_seconds=self._curves.load_seconds,
             share=np.minimum(best.share, 1.0),
             promised=best.kept | (copies == 0),
             reachable=self._within,

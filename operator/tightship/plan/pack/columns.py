@@ -51,6 +51,7 @@ class Curves:
     slopes: Floats
     max_batch: Floats
     memory: Floats
+    load_seconds: Floats
     suited: Flags
     measured: Flags
 
@@ -104,6 +105,7 @@ def curves(models: Sequence[Model], kind: DeviceType) -> Curves:
         slopes=_slopes(batches, seconds),
         max_batch=np.array([profile.max_batch for profile in profiles], dtype=np.float64),
         memory=memory,
+        load_seconds=np.array([profile.load_seconds for profile in profiles], dtype=np.float64),
         suited=np.array(allowed, dtype=np.bool_) & (memory <= kind.memory),
         measured=counts > 0,
     )

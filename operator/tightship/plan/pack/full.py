@@ -14,7 +14,7 @@ from tightship.plan.pack.plan import Bound, Plan, Reason, Setting, Wait
 from tightship.plan.pack.portfolio import packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -48,8 +48,8 @@ def pack(models: Iterable[Model], fleet: Fleet, *, kappa: float = 1.0) -> Plan:
     return plan(asked, known, packed(known, asked.priority))
 
 
-def plan(asked: Columns, known: Sequence[Lane], found: Packed) -> Plan:
-    """The plan of copies that lie on devices."""
+def plan(asked: Columns, known: Sequence[Lane], found: Packed, stuck: Collection[int] = ()) -> Plan:
+    """The plan of copies that lie on devices; `stuck` are models that should leave theirs."""
     devices, model, device, sums = _laid(known, found)
     placed = np.bincount(model, minlength=len(asked.names))
     return Plan(
@@ -63,7 +63,7 @@ def plan(asked: Columns, known: Sequence[Lane], found: Packed) -> Plan:
         p99=_p99(known, found.home, model, sums[:2, device]),
         slo=asked.slo,
         settings=dict(_settings(asked, known, found.home)),
-        waits=tuple(_waits(asked, known, found)),
+        waits=tuple(_waits(asked, known, found, stuck)),
         cost=found.cost,
         bound=Bound(
             cost=bounds.cost(known, placed, found.missing == 0),
@@ -123,15 +123,21 @@ def _settings(
             yield asked.names[row], setting
 
 
-def _waits(asked: Columns, known: Sequence[Lane], found: Packed) -> Iterator[Wait]:
+def _waits(
+    asked: Columns, known: Sequence[Lane], found: Packed, stuck: Collection[int]
+) -> Iterator[Wait]:
     """One for each model that lacks something, the gravest."""
     promised = np.ones(len(asked.names), dtype=np.bool_)
     for at, lane in enumerate(known):
         promised[found.home == at] = lane.choice.promised[found.home == at]
-    for row in np.flatnonzero((found.missing > 0) | ~promised).tolist():
+    held = np.isin(np.arange(len(promised)), list(stuck))
+    for row in np.flatnonzero((found.missing > 0) | ~promised | held).tolist():
         wait = _wait(asked, known, found, row)
         if wait is not None:
             yield wait
+        elif held[row]:
+            told = "it should leave its device, and no other has room: add one, or close fewer"
+            yield Wait(asked.names[row], Reason.NO_ROOM_TO_MOVE, 0, told)
 
 
 def _wait(asked: Columns, known: Sequence[Lane], found: Packed, row: int) -> Wait | None:
@@ -148,7 +154,7 @@ def _wait(asked: Columns, known: Sequence[Lane], found: Packed, row: int) -> Wai
             f" ({int(asked.priority[row])})"
         )
         return Wait(name, Reason.NO_ROOM, missing, told)
-    if not chosen.measured[row]:
+    if not chosen.measured[row] or chosen.promised[row]:
         return None
     if not chosen.reachable[row]:
         told = (

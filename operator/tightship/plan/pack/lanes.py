@@ -66,11 +66,11 @@ def lanes(
     return tuple(found)
 
 
-def lane(kind: DeviceType, choice: Choice) -> Lane:
-    """The type with these settings of the models."""
+def lane(kind: DeviceType, choice: Choice, in_use: int = 0) -> Lane:
+    """The type with these settings of the models; `in_use` devices, the first, hold something."""
     copies = int(choice.copies.sum()) + len(choice.copies)
     widest = kind.per_node * int(choice.copies.max(initial=0))
-    least = max([len(kind.nodes), *(number + 1 for number in kind.closed)])
+    least = max([len(kind.nodes), in_use, *(number + 1 for number in kind.closed)])
     numbers, nodes = _grouped(kind, min(kind.count, least + max(copies, widest)))
     closed = np.isin(numbers, np.array(sorted(kind.closed), dtype=np.int64))
     among = max(1, len(np.unique(nodes[~closed])))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tightship.plan.pack import bounds
+from tightship.plan.pack.emptying import emptied
 from tightship.plan.pack.filling import LOOSE, PORTFOLIO, TIGHT, Rule, fill
 
 if TYPE_CHECKING:
@@ -120,9 +121,9 @@ def _filled(lane: Lane, copies: Integers) -> Devices | None:
     if best is None:
         return None
     state = lane.devices()
-    for device, rows in best:
-        for model in rows.tolist():
-            state.put(model, int(free[device]))
+    if best:
+        devices = np.repeat(free[[device for device, _ in best]], [len(rows) for _, rows in best])
+        state.hold(np.concatenate([rows for _, rows in best]), devices)
     consolidate(state)
     return state
 
@@ -132,9 +133,10 @@ def consolidate(state: Devices) -> None:
     failures = 0
     held = np.maximum(state.u, state.memory)
     for device in sorted(state.used.tolist(), key=lambda at: (held[at], at)):
-        failures = 0 if state.empty(device) is not None else failures + 1
+        failures = 0 if emptied(state, device) else failures + 1
         if failures == _FAILURES:
-            return
+            break
+    state.leaving[:] = 0.0  # nothing is loaded yet: what is moved in thought leaves nothing behind
 
 
 def _by_priority(lane: Lane, copies: Integers, priority: Integers, *, partial: bool) -> Devices:

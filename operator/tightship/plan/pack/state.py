@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 _LEVELS = np.array(LEVELS) * (1 + TOLERANCE)
-_AFFINITY = 0.5  # what another slack than a device's counts against room that is left over
+_OVER = 1.03  # of the duty that may be promised, where what is placed is judged less strictly
+_AFFINITY = 1.0  # what another slack than a device's counts against room that is left over
 
 
 class Devices:
@@ -40,9 +41,22 @@ class Devices:
         self.open = np.ones(count, dtype=np.bool_) if closed is None else ~closed
         self.u, self.v, self.memory = np.zeros(count), np.zeros(count), np.zeros(count)
         self.slack = np.full((count, len(LEVELS)), np.inf)
+        self.leaving = np.zeros(count)
         self.busy = np.zeros(count, dtype=np.bool_)
         self.held: list[set[int]] = [set() for _ in range(count)]
         self.on: dict[int, list[int]] = {}
+
+    def hold(self, models: Integers, devices: Integers) -> None:
+        """Many copies at once, on devices that are empty."""
+        load, count = self.load, len(self.nodes)
+        self.u += np.bincount(devices, weights=load.u[models], minlength=count)
+        self.v += np.bincount(devices, weights=load.v[models], minlength=count)
+        self.memory += np.bincount(devices, weights=load.memory[models], minlength=count)
+        np.minimum.at(self.slack, devices, load.slack[models])
+        self.busy[devices] = True
+        for model, device in zip(models.tolist(), devices.tolist(), strict=True):
+            self.held[device].add(model)
+            self.on.setdefault(model, []).append(device)
 
     def put(self, model: int, device: int) -> None:
         """A copy comes to a device."""
@@ -53,6 +67,16 @@ class Devices:
         self.v[device] += self.load.v[model]
         self.memory[device] += self.load.memory[model]
         self.slack[device] = np.minimum(self.slack[device], self.load.slack[model])
+
+    def leave(self, model: int, device: int) -> None:
+        """A copy goes once it is loaded elsewhere: until then its memory is not to be had."""
+        self.take(model, device)
+        self.leaving[device] += self.load.memory[model]
+
+    def stay(self, model: int, device: int) -> None:
+        """A copy that was to leave stays."""
+        self.put(model, device)
+        self.leaving[device] -= self.load.memory[model]
 
     def take(self, model: int, device: int) -> None:
         """A copy goes. Sums are made anew, lest rounding add up."""
@@ -84,7 +108,8 @@ class Devices:
         load = self.load
         u, memory = self.u[rows] + load.u[model], self.memory[rows] + load.memory[model]
         slack = np.minimum(self.slack[rows], load.slack[model])
-        fits = _kept(u, self.v[rows] + load.v[model], memory, slack, 1.0 + TOLERANCE)
+        both = memory + self.leaving[rows]
+        fits = _kept(u, self.v[rows] + load.v[model], both, slack, 1.0 + TOLERANCE)
         rows, u, memory = rows[fits], u[fits], memory[fits]
         if not len(rows):
             return None
@@ -106,7 +131,8 @@ class Devices:
 
     def fresh(self, model: int) -> int | None:
         """The first empty device that may have a copy."""
-        rows = self.allowed(model, np.flatnonzero(~self.busy))
+        held = self.leaving + self.load.memory[model] <= 1.0 + TOLERANCE
+        rows = self.allowed(model, np.flatnonzero(~self.busy & held))
         return int(rows[0]) if len(rows) else None
 
     def place(self, model: int) -> int | None:
@@ -118,29 +144,9 @@ class Devices:
             self.put(model, device)
         return device
 
-    def empty(self, device: int) -> list[tuple[int, int]] | None:
-        """Moves all that a device holds to others in use: models and targets.
-
-        None, and nothing is changed, where one of them has no room.
-        """
-        moved: list[tuple[int, int]] = []
-        others = self.used[self.used != device]
-        for model in sorted(self.held[device], key=lambda row: (self.load.tightness[row], row)):
-            self.take(model, device)
-            target = self.best(model, others)
-            if target is None:
-                self.put(model, device)
-                for other, place in moved:
-                    self.take(other, place)
-                    self.put(other, device)
-                return None
-            self.put(model, target)
-            moved.append((model, target))
-        return moved
-
 
 def _kept(u: Floats, v: Floats, memory: Floats, slack: Floats, over: float) -> Flags:
     level = np.minimum(np.searchsorted(_LEVELS, u), len(LEVELS) - 1)
     least = slack[np.arange(len(slack)), level]
-    inside = (u <= RHO_MAX * over) & (memory <= 1.0 + TOLERANCE)
+    inside = (u <= RHO_MAX * min(over, _OVER)) & (memory <= 1.0 + TOLERANCE)
     return np.asarray(inside & (wait(u, v) <= least * over), dtype=np.bool_)
