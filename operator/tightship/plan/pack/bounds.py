@@ -76,16 +76,23 @@ def _priced(lane: Lane) -> Floats:
 
 
 def _dual_feasible(part: Floats, copies: Integers) -> int:
-    """Martello and Toth's L2: large copies exclude each other, small ones need the room beside."""
-    least = np.unique(part[(part > 0) & (part <= _HALF) & (copies > 0)])
-    picked = least[np.linspace(0, len(least) - 1, min(len(least), _THRESHOLDS)).astype(int)]
-    best = 0
-    for threshold in (0.0, *picked.tolist()):
-        alone = copies[part > 1.0 - threshold + _ROUNDING].sum()
-        large = (part > _HALF + _ROUNDING) & (part <= 1.0 - threshold + _ROUNDING)
-        small = (part >= threshold) & (part <= _HALF + _ROUNDING)
-        beside = copies[large].sum() - (part[large] * copies[large]).sum()
-        rest = (part[small] * copies[small]).sum() - beside
-        count = int(alone + copies[large].sum()) + max(0, math.ceil(rest - _ROUNDING))
-        best = max(best, count)
-    return best
+    """Martello and Toth's L2: large copies exclude each other, small ones need the room beside.
+
+    For a threshold t: copies above 1 - t stand alone, those above 1/2 are on devices of their own,
+    and of those from t to 1/2 what does not fit beside the latter needs more.
+    """
+    asked = np.flatnonzero(copies > 0)
+    order = asked[np.argsort(part[asked], kind="stable")]
+    size, number = part[order], copies[order]
+    counts = np.concatenate([[0.0], np.cumsum(number)])
+    sums = np.concatenate([[0.0], np.cumsum(size * number)])
+    small = np.unique(size[(size > 0) & (size <= _HALF)])
+    picked = np.linspace(0, len(small) - 1, min(len(small), _THRESHOLDS)).astype(np.int64)
+    least = np.concatenate([[0.0], small[picked]])
+    first = np.searchsorted(size, least, side="left")
+    half = np.searchsorted(size, _HALF + _ROUNDING, side="right")
+    alone = np.maximum(np.searchsorted(size, 1.0 - least + _ROUNDING, side="right"), half)
+    large = counts[alone] - counts[half]
+    beside = large - (sums[alone] - sums[half])
+    rest = np.ceil(sums[half] - sums[np.minimum(first, half)] - beside - _ROUNDING)
+    return int((counts[-1] - counts[half] + np.maximum(rest, 0.0)).max())

@@ -22,7 +22,7 @@ from tightship.plan.pack.lanes import Lane, lane
 from tightship.plan.pack.placing import Placing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -98,9 +98,14 @@ def replan(
     at_work.settle()
     total = sum(len(devices) for state in at_work.states for devices in state.on.values())
     voluntary = drain(known, at_work, int(budget * total) - at_work.forced)
+    plan = told(asked, known, at_work.packed(), at_work.stuck)
+    later = {
+        (asked.names[row], Device(known[at].kind.name, int(known[at].numbers[device])))
+        for at, row, device in at_work.later
+    }
     return Change(
-        plan=told(asked, known, at_work.packed(), at_work.stuck),
-        moves=tuple(sorted(now.moves(known, at_work), key=str)),
+        plan=plan,
+        moves=tuple(sorted(_moves(present, plan, frozenset(lost), later), key=str)),
         forced=at_work.forced,
         voluntary=voluntary,
     )
@@ -184,27 +189,31 @@ class _Now:
         state.leaving[devices] = np.maximum(rest, 0.0)
         return state
 
-    def moves(self, known: Sequence[Lane], at_work: Placing) -> Iterator[Move]:
-        """What differs; a copy that comes is the move of one that goes, where there is one."""
-        present, names = self._present, self._asked.names
-        before: dict[str, set[Device]] = {}
-        for model, device in zip(present.model.tolist(), present.device.tolist(), strict=True):
-            if self._valid[device]:
-                name = present.models[model]
-                before.setdefault(name, set()).add(present.devices[device])
-        after: dict[str, set[Device]] = {}
-        for one, state in zip(known, at_work.states, strict=True):
-            labels = [Device(one.kind.name, number) for number in one.numbers.tolist()]
-            for row, devices in state.on.items():
-                after.setdefault(names[row], set()).update(labels[device] for device in devices)
-        later = {
-            (names[row], Device(known[at].kind.name, int(known[at].numbers[device])))
-            for at, row, device in at_work.later
-        }
-        for name in before.keys() | after.keys():
-            old, new = before.get(name, set()), after.get(name, set())
-            if old != new:
-                yield from _paired(name, old - new, new - old, later)
+
+def _moves(
+    present: Plan, plan: Plan, lost: Collection[Device], later: set[tuple[str, Device]]
+) -> Iterator[Move]:
+    """What differs; a copy that comes is the move of one that goes, where there is one."""
+    names = {name: at for at, name in enumerate(sorted({*present.models, *plan.models}))}
+    devices = {one: at for at, one in enumerate(sorted({*present.devices, *plan.devices}))}
+    before, after = _codes(present, names, devices), _codes(plan, names, devices)
+    gone = np.array([devices[one] for one in lost if one in devices], dtype=np.int64)
+    before = before[~np.isin(before % max(1, len(devices)), gone)]
+    changed: dict[int, tuple[set[Device], set[Device]]] = {}
+    labels = list(devices)
+    for side, codes in enumerate((np.setdiff1d(before, after), np.setdiff1d(after, before))):
+        for name, device in np.stack(np.divmod(codes, max(1, len(labels))), axis=1).tolist():
+            changed.setdefault(name, (set(), set()))[side].add(labels[device])
+    known = list(names)
+    for name, (going, coming) in sorted(changed.items()):
+        yield from _paired(known[name], going, coming, later)
+
+
+def _codes(plan: Plan, names: Mapping[str, int], devices: Mapping[Device, int]) -> Integers:
+    """A number for each copy: which model on which device."""
+    model = np.array([names[name] for name in plan.models], dtype=np.int64)
+    device = np.array([devices[one] for one in plan.devices], dtype=np.int64)
+    return np.asarray(model[plan.model] * max(1, len(devices)) + device[plan.device])
 
 
 def _paired(

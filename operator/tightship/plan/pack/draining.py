@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HORIZON: Final = 600.0
 """Seconds for which a device that is given up is at least not needed again."""
 
-_FAILURES = 64  # devices that could not be emptied before a change gives up: it has to be quick
+_FAILURES = 32  # devices that could not be emptied before a change gives up: it has to be quick
 
 
 def drain(lanes: Sequence[Lane], at_work: Placing, budget: int) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from tightship.plan.pack.feasibility import RHO_MAX, TOLERANCE, tabled_room
+from tightship.plan.pack.filling import MIDDLE, SLACKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     Integers = NDArray[np.int64]
 
+_ALIKE: Final = 32  # devices of the most similar slack that are looked at
 _TRIED: Final = 8  # copies in the way that are tried to be moved on
 
 
@@ -80,7 +82,10 @@ def _in_the_way(state: Devices, model: int, others: Integers) -> list[tuple[int,
     load = state.load
     devices = state.allowed(model, others)
     free = state.memory[devices] + state.leaving[devices] + load.memory[model] <= 1.0 + TOLERANCE
-    pairs = [(other, device) for device in devices[free].tolist() for other in state.held[device]]
+    devices = devices[free]
+    tight = np.log(np.clip(state.slack[devices, MIDDLE], *SLACKS))
+    alike = np.argsort(np.abs(tight - load.tightness[model]), kind="stable")[:_ALIKE]
+    pairs = [(other, at) for at in devices[alike].tolist() for other in state.held[at]]
     if not pairs:
         return []
     rows, on = np.array(sorted(pairs), dtype=np.int64).T

@@ -29,7 +29,9 @@ WINDOW: Final = 1024
 MIDDLE: Final = LEVELS.index(0.45)
 """The level whose slack stands for a model where models are compared."""
 
-_SLACKS = (1e-6, 10.0)  # seconds; between them slacks are compared, by their logarithms
+SLACKS: Final = (1e-6, 10.0)
+"""Seconds between which slacks are compared, by their logarithms."""
+
 _SWEEP = 8  # devices after which models without copies left are dropped
 
 
@@ -73,7 +75,7 @@ def load(choice: Choice, capacity: int) -> Load:
         slack=choice.slack,
         memory=memory,
         weight=np.sqrt(np.maximum(part, memory)) / length,
-        tightness=np.log(np.clip(choice.slack[:, MIDDLE], *_SLACKS)),
+        tightness=np.log(np.clip(choice.slack[:, MIDDLE], *SLACKS)),
         level=_levels(choice),
     )
 

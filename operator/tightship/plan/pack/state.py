@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tightship.plan.pack.feasibility import LEVELS, RHO_MAX, TOLERANCE, wait
-from tightship.plan.pack.filling import MIDDLE
+from tightship.plan.pack.filling import MIDDLE, SLACKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,7 +115,7 @@ class Devices:
         if not len(rows):
             return None
         with np.errstate(invalid="ignore"):
-            tight = np.clip(self.slack[rows, MIDDLE], 1e-6, 10.0)
+            tight = np.clip(self.slack[rows, MIDDLE], *SLACKS)
             apart = np.abs(np.log(tight) - load.tightness[model])
         left = (1.0 - u / RHO_MAX) + (1.0 - memory) + _AFFINITY * apart
         return int(rows[left.argmin()])
@@ -125,9 +126,10 @@ class Devices:
         mine = self.on.get(model)
         if not mine:
             return rows
-        nodes, counts = np.unique(self.nodes[mine], return_counts=True)
-        full = nodes[counts >= self.spread[model]]
-        return rows[~np.isin(self.nodes[rows], full) & ~np.isin(rows, mine)]
+        for node, copies in Counter(self.nodes[mine].tolist()).items():
+            if copies >= self.spread[model]:
+                rows = rows[self.nodes[rows] != node]
+        return rows[~np.isin(rows, mine)]
 
     def fresh(self, model: int) -> int | None:
         """The first empty device that may have a copy."""

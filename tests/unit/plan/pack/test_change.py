@@ -5,7 +5,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from tests.unit.plan.pack.invariants import GIB, KINDS, fleets, models, profiles, workloads
+from tests.unit.plan.pack.invariants import GIB, KINDS, fleets, models, workloads
 
 from tightship.plan.pack import (
     Change,
@@ -15,6 +15,7 @@ from tightship.plan.pack import (
     Model,
     Move,
     Plan,
+    Profile,
     Reason,
     pack,
     profile,
@@ -24,13 +25,13 @@ from tightship.plan.pack.feasibility import RHO_MAX
 from tightship.plan.pack.placing import HYSTERESIS
 
 
-def _curve(memory: int = GIB) -> dict[str, object]:
+def _curve(memory: int = GIB) -> dict[str, Profile]:
     made = profile([1, 2, 4, 8], [1] * 4, [0.0025, 0.003, 0.004, 0.006], memory=memory, max_batch=8)
     return {"gpu": made}
 
 
 def _model(name: str, *, memory: int = GIB, rate: float = 20.0, **more: object) -> Model:
-    one = Model(name=name, profiles=_curve(memory), rate=rate, slo=0.1)  # type: ignore[arg-type]
+    one = Model(name=name, profiles=_curve(memory), rate=rate, slo=0.1)
     return replace(one, **more)  # type: ignore[arg-type]
 
 
@@ -176,8 +177,8 @@ def test_refuses_a_budget_that_is_no_share() -> None:
         replan(pack(MANY, _fleet()), MANY, _fleet(), budget=8)
 
 
-class Change_(RuleBasedStateMachine):
-    """A fleet under events: after each one a change, whose every wave is carried out and watched."""
+class Reconciled(RuleBasedStateMachine):
+    """A fleet under events: after each one a change is carried out, wave by wave."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -280,7 +281,7 @@ class Change_(RuleBasedStateMachine):
         assert device.number not in kind.closed
 
     def ready(self, held: dict[Device, set[str]], before: Plan, change: Change) -> None:
-        """Never fewer copies than before, or than are wanted, but for models that were displaced."""
+        """Never fewer copies than before or than wanted, but for models that were displaced."""
         displaced = {wait.model for wait in change.plan.waits if wait.missing}
         for name in self.models.keys() - displaced:
             had = sum(name in names for names in before.assignments.values())
@@ -313,5 +314,5 @@ class Change_(RuleBasedStateMachine):
             assert np.isnan(plan.predicted[name]) or placed
 
 
-Change_.TestCase.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
-TestChanges = Change_.TestCase
+Reconciled.TestCase.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestChanges = Reconciled.TestCase

@@ -1,5 +1,9 @@
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -7,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.plan.pack.invariants import GIB, check, fleets, workloads
 
-from tightship.plan.pack import DeviceType, Fleet, Model, Plan, Profile, Reason, pack, profile
+from tightship.plan.pack import (
+    DeviceType,
+    Fleet,
+    Model,
+    Plan,
+    Profile,
+    Reason,
+    pack,
+    profile,
+    replan,
+)
 
 
 def _profile(
@@ -172,3 +186,38 @@ def test_refuses_equal_names_an_empty_fleet_and_a_senseless_calibration() -> Non
         pack([_model()], Fleet(types=()))
     with pytest.raises(ValueError, match="kappa"):
         pack([_model()], _fleet(), kappa=0.0)
+
+
+_DIGEST = """
+from tests.unit.plan.pack.test_pack import digest
+print(digest())
+"""
+
+
+def digest() -> str:
+    """What a fixed workload is planned and replanned to, as a hash of its text."""
+    draw = np.random.default_rng(5)
+    profiles = {"gpu": _profile()}
+    asked = [
+        Model(
+            name=f"m{at}", profiles=profiles, rate=float(draw.uniform(5, 60)), slo=0.05,
+            min_copies=1 + at % 2, tolerations=frozenset({"a", "b", "c"}),
+        )
+        for at in range(60)
+    ]  # fmt: skip
+    fleet = _fleet(30, taints=frozenset({"a", "b"}))
+    plan = pack(asked, fleet)
+    busier = [replace(model, rate=model.rate * float(draw.uniform(0.5, 2))) for model in asked]
+    change = replan(plan, busier, fleet, lost=plan.devices[:1])
+    return sha256(repr((_told(plan), _told(change.plan), change.moves)).encode()).hexdigest()
+
+
+def test_the_hash_seed_of_the_process_does_not_matter() -> None:
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", _DIGEST], check=True, capture_output=True, text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ).stdout.strip()
+        for seed in ("0", "1", "4242")
+    }  # fmt: skip
+    assert told == {digest()}
