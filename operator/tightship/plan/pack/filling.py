@@ -112,7 +112,7 @@ class Rule:
 
 
 TIGHT: Final = Rule(tight_first=True, affinity=1.0, descend=len(LEVELS))
-LOOSE: Final = Rule(tight_first=False, affinity=0.1, descend=1)
+LOOSE: Final = Rule(tight_first=False, affinity=0.03, descend=len(LEVELS))
 PORTFOLIO: Final = (
     TIGHT,
     LOOSE,
