@@ -6,7 +6,7 @@ from tightship.api import names
 from tightship.api.quantity import memory_text
 from tightship.api.v1alpha1 import ServingPoolSpec
 from tightship.manifests.objects import Object
-from tightship.plan.packing import server_memory
+from tightship.plan.placement import server_memory
 
 USER = 1000  # the user of the official Triton images and of ours
 PUBLISHER = 1001  # alone may write to the store: /proc of its process is closed to the others

@@ -18,7 +18,7 @@ from tightship.manifests.objects import (
 )
 from tightship.manifests.security import SHARED_MEMORY, TEMPORARY
 from tightship.plan.actions import ApplyServers
-from tightship.plan.packing import server_memory
+from tightship.plan.placement import server_memory
 
 SERVER = "server"
 MODELS = "/models"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tightship.api.artifact import EvaluationResult, Summary
 
 REPORT = "report.json"
+_SHORTEST = 1e-5  # the step in which durations are told: what is shorter reads as 0
 _LONG = 1e20  # of an error where an answer is not finite; the schema allows 32 characters
 
 
@@ -137,9 +138,12 @@ def read_artifact(
 
 def _busy(artifact: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
     """Seconds of an execution by its batch, as far as they are known."""
-    one = seconds(artifact.get("busyTime", ""))
-    more = [(int(e["batch"]), seconds(e["busyTime"])) for e in artifact.get("batches", ())]
-    return ((1, one), *more) if one > 0 else ()
+    one = max(_SHORTEST, seconds(artifact.get("busyTime", "")))
+    more = [
+        (int(each["batch"]), max(_SHORTEST, seconds(each["busyTime"])))
+        for each in artifact.get("batches", ())
+    ]
+    return ((1, one), *more) if "busyTime" in artifact else ()
 
 
 def read_previous(status: Mapping[str, Any]) -> Artifact | None:

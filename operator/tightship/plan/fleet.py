@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tightship.api.agent import HeldModel, LoadState, ModelAssignment
 from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.holdings import usage
-from tightship.plan.packing import Standing, server_memory
+from tightship.plan.placement import Standing, server_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tightship.plan.packing import Copy, Server, Standing
+from tightship.plan.placement import Copy, Server, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -63,6 +63,7 @@ def packable(view: View, models: Container[str]) -> Server:
         name=view.name,
         standing=view.standing,
         memory=view.capacity,
+        node=view.fact.node,
         used=view.used,
         freeing=freeing,
         old=view.old,

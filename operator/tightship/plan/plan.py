@@ -25,7 +25,8 @@ from tightship.plan.freshness import ages_at, freshness
 from tightship.plan.holdings import packable
 from tightship.plan.memo import POOL, Memo
 from tightship.plan.news import MODEL_TOPICS, POOL_TOPICS, tell
-from tightship.plan.packing import Server, Standing, pack, server_memory
+from tightship.plan.placement import Server, Standing, server_memory
+from tightship.plan.placing import place
 from tightship.plan.pool_status import invalid_status, pool_status
 from tightship.plan.rollout import drained, plan_rollout
 from tightship.plan.snapshot import InvalidSpec
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.conversion import Conversions
     from tightship.plan.fleet import Fleet
-    from tightship.plan.packing import Placement
+    from tightship.plan.placement import Placement
     from tightship.plan.rollout import Steps
     from tightship.plan.snapshot import ModelFact, PoolFact, Snapshot
 
@@ -172,7 +173,7 @@ class _Planner:
         )
         return self._memo.of(
             POOL,
-            pack,
+            place,
             items,
             [packable(view, known) for view in fleet.views],
             new_server=new,

@@ -11,7 +11,7 @@ from tightship.api.conditions import (
     Reason,
     merge_conditions,
 )
-from tightship.plan.packing import Standing
+from tightship.plan.placement import Standing
 
 if TYPE_CHECKING:
     from tightship.plan.fleet import Fleet, View

@@ -16,7 +16,7 @@ from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.actions import MarkServer, PutAssignment, RouteServer
 from tightship.plan.fleet import COST_EMPTY, COST_HOLDING, COST_LEAVING
 from tightship.plan.holdings import pending, same_load
-from tightship.plan.packing import Standing
+from tightship.plan.placement import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.fleet import Fleet, Sight, View
     from tightship.plan.memo import Memo
-    from tightship.plan.packing import Placement
+    from tightship.plan.placement import Placement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tightship.api.agent import ServingConfig
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.fleet import Sight
-    from tightship.plan.packing import Shortage
+    from tightship.plan.placement import Shortage
     from tightship.plan.snapshot import ModelFact
     from tightship.plan.targets import Target
 

@@ -11,10 +11,11 @@ from tightship.api.v1alpha1 import OptimizedModelSpec
 from tightship.plan import drift, figures, inputs, remembered
 from tightship.plan.holdings import copies, need
 from tightship.plan.outcome import Outcome
-from tightship.plan.packing import DUTY_FLOOR, Item
+from tightship.plan.placement import Item, Work
 from tightship.plan.rollout import Wanted
 from tightship.plan.serving import serving_config
 from tightship.plan.snapshot import InvalidSpec
+from tightship.plan.traffic import read_traffic
 
 if TYPE_CHECKING:
     from tightship.api.v1alpha1 import ServingPoolSpec
@@ -81,12 +82,31 @@ def item(target: Target, wanted: Wanted, sights: tuple[Sight, ...], pool: Servin
         model=target.model.name,
         copies=target.copies,
         memory=need(wanted.entry, sights),
-        duty=DUTY_FLOOR,
+        work=_work(target, wanted),
         placed=copies(sights, wanted.entry, held=wanted.held),
     )
     if isinstance(spec, InvalidSpec):
         return common
-    return replace(common, priority=spec.serving.priority, slo=inputs.objective(spec, pool))
+    objective = inputs.objective(spec, pool)
+    work = replace(common.work, slo=objective.target) if objective else common.work
+    return replace(common, priority=spec.serving.priority, work=work)
+
+
+def _work(target: Target, wanted: Wanted) -> Work:
+    """What serving the model takes. What a client waits beyond the work is the network's."""
+    artifact = target.artifact
+    traffic = read_traffic(target.model.status)
+    if artifact is None:
+        return Work(traffic=traffic)
+    alone = artifact.busy[0][1] if artifact.busy else artifact.p50
+    return Work(
+        busy=artifact.busy,
+        max_batch=artifact.max_batch,
+        delay=wanted.entry.config.max_queue_delay_us / 1_000_000,
+        network=max(0.0, artifact.p50 - alone),
+        load_seconds=artifact.load_seconds,
+        traffic=traffic,
+    )
 
 
 def refused(model: ModelFact, pool: ServingPoolSpec) -> Condition | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tightship.plan.figures import Artifact
     from tightship.plan.fleet import Fleet, Sight
     from tightship.plan.outcome import Outcome
-    from tightship.plan.packing import Shortage
+    from tightship.plan.placement import Shortage
     from tightship.plan.snapshot import ModelFact
 
 _LOADING = frozenset(
@@ -189,7 +189,10 @@ def _short(subject: Subject, shortage: Shortage) -> Condition:
             remedy = "Raise the pool's maxServers, or lower replicas, or remove a model."
             if server is not None:
                 have = f"{server} is to be replaced"
-            message = f"{have}: no server has {memory} free. {remedy}"
+            why = f"no server has {memory} free"
+            if shortage.crowded:
+                why = "servers that have the memory would miss an objective with one more copy"
+            message = f"{have}: {why}. {remedy}"
     return _false(kind, shortage.reason, message)
 
 

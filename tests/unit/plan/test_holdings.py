@@ -10,7 +10,7 @@ from tests.unit.plan.world import MIB, World, model_spec, pool_spec
 from tightship.api.agent import HeldModel, LoadState, ModelAssignment, ServingConfig
 from tightship.plan.fleet import Sight
 from tightship.plan.holdings import need, usage
-from tightship.plan.packing import Standing
+from tightship.plan.placement import Standing
 
 ENTRY = ModelAssignment(name="a", key="k", digest="d", memory=200, config=ServingConfig())
 LOADED = HeldModel(name="a", state=LoadState.LOADED, digest="d", config=ServingConfig())

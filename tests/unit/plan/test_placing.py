@@ -10,17 +10,18 @@ from tests.unit.plan.world import BASE, MIB, pool_spec
 
 from tightship.api.conditions import Reason
 from tightship.api.v1alpha1 import Accelerator
-from tightship.plan.packing import (
-    DUTY_FLOOR,
-    DUTY_MAX,
+from tightship.api.traffic import Traffic
+from tightship.plan.pack.feasibility import RHO_MAX
+from tightship.plan.placement import (
     Copy,
     Item,
     Placement,
     Server,
     Standing,
-    pack,
+    Work,
     server_memory,
 )
+from tightship.plan.placing import IDLE_DUTY, place
 
 NEW = Server(name="a new server", standing=Standing.STARTING, memory=100)
 
@@ -33,12 +34,21 @@ def copy(name: str, memory: int, *, current: bool = True, answering: bool = True
     return Copy(server=name, memory=memory, current=current, answering=answering)
 
 
+def work(rate: float | None = None, busy: float = 0.001, **more: Any) -> Work:  # noqa: ANN401
+    """Of a model that computes one request at a time, asked `rate` times a second."""
+    traffic = None
+    if rate is not None:
+        traffic = Traffic(rate=rate, rows=1, batch=1, busy=busy, cv=1.0)
+    return Work(busy=((1, busy),), traffic=traffic, **more)
+
+
 def item(model: str, memory: int, copies: int = 1, *placed: Copy, **more: Any) -> Item:  # noqa: ANN401
+    more.setdefault("work", work())
     return Item(model=model, memory=memory, copies=copies, placed=placed, **more)
 
 
 def packed(items: list[Item], servers: list[Server], most: int = 1, least: int = 0) -> Placement:
-    return pack(items, servers, new_server=NEW, min_servers=least, max_servers=most)
+    return place(items, servers, new_server=NEW, min_servers=least, max_servers=most)
 
 
 CASES: dict[str, tuple[list[Item], list[Server], int, dict[str, tuple[str, ...]], Any]] = {
@@ -163,11 +173,49 @@ CASES: dict[str, tuple[list[Item], list[Server], int, dict[str, tuple[str, ...]]
         {},
     ),
     "duty is bounded too": (
-        [item("a", 1, duty=0.5), item("b", 1, duty=0.3)],
+        [item("a", 1, work=work(500)), item("b", 1, work=work(300))],
         [server("s")],
         1,
         {"a": ("s",), "b": ()},
         {"b": Reason.NO_ROOM},
+    ),
+    "objectives are kept": (
+        [
+            item("a", 1, work=work(100, slo=0.005)),
+            item("b", 1, work=work(1, busy=0.2, slo=1.0)),
+        ],
+        [server("s"), server("t")],
+        2,
+        {"a": ("s",), "b": ("t",)},
+        {},
+    ),
+    "a model that was not measured has a server of its own": (
+        [item("a", 1, work=Work()), item("b", 1)],
+        [server("s"), server("t")],
+        2,
+        {"a": ("s",), "b": ("t",)},
+        {},
+    ),
+    "slower than its profile": (
+        [
+            item("a", 1, 1, copy("s", 1), work=replace(work(300, 0.002), busy=((1, 0.001),))),
+            item("b", 1, work=work(300)),
+        ],
+        [server("s", 1), server("t")],
+        2,
+        {"a": ("s",), "b": ("t",)},
+        {},
+    ),
+    "slower for its neighbours' work, not its own": (
+        [
+            item("a", 1, 1, copy("s", 1), work=replace(work(300, 0.00125), busy=((1, 0.001),))),
+            item("b", 1, 1, copy("s", 1), work=work(200)),
+            item("c", 1, work=work(200)),
+        ],
+        [server("s", 2), server("t")],
+        2,
+        {"a": ("s",), "b": ("s",), "c": ("s",)},
+        {},
     ),
 }
 
@@ -242,7 +290,7 @@ def test_never_above_capacity_never_twice_on_a_server_and_stable(
     for one in servers:
         here = [i for i in items if one.name in placement.servers[i.model]]
         assert sum(i.memory for i in here) <= one.memory
-        assert sum(DUTY_FLOOR for _ in here) <= DUTY_MAX
+        assert sum(IDLE_DUTY for _ in here) <= RHO_MAX
         assert one.standing is Standing.OPEN or not here
     for wish in items:
         places = placement.servers[wish.model]
