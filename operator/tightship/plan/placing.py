@@ -5,15 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tightship.plan.pack import DeviceType, Fleet, Model
-from tightship.plan.pack.columns import columns
-from tightship.plan.pack.feasibility import RHO_MAX, Execution, stretch
-from tightship.plan.pack.lanes import lanes
-from tightship.plan.pack.profile import profile
+from tightship.plan.pack import (
+    Bound,
+    Device,
+    DeviceType,
+    Execution,
+    Fleet,
+    Model,
+    Plan,
+    Setting,
+    profile,
+    replan,
+)
+from tightship.plan.pack.feasibility import RHO_MAX, stretch
 from tightship.plan.placement import Standing
 from tightship.plan.transition import Transition, may_open, preferred, staying
 
@@ -58,70 +66,102 @@ def place(
 
 def _wishes(
     items: Sequence[Item], servers: Sequence[Server], new: Sequence[Server], max_servers: int
-) -> dict[str, tuple[str, ...]]:
+) -> Mapping[str, tuple[str, ...]]:
     """Servers of each model, so that every objective is kept that can be.
 
-    What is placed stays, so there is nothing to find where nothing is missing. Else it is looked
-    for without new copies on servers that are to be replaced, and on those too where that does not
-    do.
+    First in the room that there is now; where somebody finds none so, in that too which is being
+    freed, and at last on servers that are to be replaced.
     """
     wanted = [replace(i, copies=min(i.copies, max_servers)) for i in items if i.copies > 0]
-    standings = {server.name: server.standing for server in servers}
-    kept = {i.model: tuple(c.server for c in staying(i, standings)[0]) for i in wanted}
-    rooms = [*servers, *new]
-    if all(len(kept[item.model]) == item.copies for item in wanted):
-        return kept
-    if not any(room.memory > 0 for room in rooms):
+    rooms = (*servers, *new)
+    if not wanted or not any(room.memory > 0 for room in rooms):
         return {}
-    found, complete = _Wishes(wanted, rooms, kept, spare_old=True).found()
+    corrections = _corrections(wanted)
+    asked = tuple(
+        _Asked(replace(item, placed=()), corrections.get(item.model, 1.0), _places(item, servers))
+        for item in wanted
+    )
+    found, complete = _planned(asked, rooms)
+    freed = tuple(replace(room, used=room.used - room.freeing, freeing=0) for room in rooms)
+    if not complete and freed != rooms:
+        found, complete = _planned(asked, freed)
     if not complete and any(room.old for room in rooms):
-        found, _ = _Wishes(wanted, rooms, kept, spare_old=False).found()
+        found, _ = _planned(asked, tuple(replace(room, old=False) for room in freed))
     return found
 
 
-class _Wishes:
-    """One run of the packing; `rooms` are devices, numbered in their order."""
+class _Asked(NamedTuple):
+    """An item without its copies' states, what corrects its profile, and servers that have it."""
 
-    def __init__(
-        self,
-        items: Sequence[Item],
-        rooms: Sequence[Server],
-        kept: Mapping[str, Sequence[str]],
-        *,
-        spare_old: bool,
-    ) -> None:
-        self._items, self._rooms, self._kept = items, rooms, kept
-        barred = {Standing.HELD, Standing.LEAVING, Standing.LOST}
-        closed = [r.standing in barred or (spare_old and r.old) for r in rooms]
-        able = [room.memory for room, shut in zip(rooms, closed, strict=True) if not shut]
-        self._kind = DeviceType(
-            name=SERVER,
-            memory=max(1, min(able, default=1)),
-            count=len(rooms),
-            nodes=tuple(room.node or room.name for room in rooms),
-            closed=frozenset(np.flatnonzero(closed).tolist()),
-        )
+    item: Item
+    correction: float
+    places: tuple[str, ...]
 
-    def found(self) -> tuple[dict[str, tuple[str, ...]], bool]:
-        """Servers by model, and whether every copy has one."""
-        corrections = _corrections(self._items)
-        models = [_model(item, corrections.get(item.model, 1.0)) for item in self._items]
-        ordered, asked = columns(models)
-        (lane,) = lanes(ordered, asked, Fleet(types=(self._kind,)), kappa=1.0)
-        state, rows = lane.devices(), {name: row for row, name in enumerate(asked.names)}
-        at = {self._rooms[number].name: n for n, number in enumerate(lane.numbers.tolist())}
-        for item in self._items:
-            for server in self._kept[item.model]:
-                state.put(rows[item.model], at[server])
-        complete = True
-        for item in self._items:
-            for _ in range(item.copies - len(self._kept[item.model])):
-                complete &= state.place(rows[item.model]) is not None
-        names = {n: name for name, n in at.items()}
-        return {
-            item.model: tuple(names[n] for n in state.on.get(rows[item.model], ()))
-            for item in self._items
-        }, complete
+
+def _places(item: Item, servers: Sequence[Server]) -> tuple[str, ...]:
+    """Servers that have the model: with the wanted version, and more where those are too few."""
+    current = tuple(copy.server for copy in item.placed if copy.current)
+    kept, leaving = staying(item, {server.name: server.standing for server in servers})
+    more = [copy.server for copy in (*kept, *leaving) if not copy.current]
+    return current + tuple(more[: max(0, item.copies - len(current))])
+
+
+@lru_cache(maxsize=8)
+def _planned(
+    asked: tuple[_Asked, ...], rooms: tuple[Server, ...]
+) -> tuple[Mapping[str, tuple[str, ...]], bool]:
+    """Servers by model, and whether every copy has one; kept, because plans are made often."""
+    models = [_model(each.item, each.correction) for each in asked]
+    fleet = Fleet(types=(_kind(rooms),))
+    plan = replan(_present(asked, rooms), models, fleet, budget=0.0, displace=False).plan
+    found = {
+        model: tuple(rooms[device.number].name for device in devices)
+        for model, devices in plan.placement.items()
+    }
+    return found, not any(wait.missing for wait in plan.waits)
+
+
+def _present(asked: Sequence[_Asked], rooms: Sequence[Server]) -> Plan:
+    """What runs now, with the settings that it has."""
+    number = {room.name: at for at, room in enumerate(rooms)}
+    pairs = sorted((at, number[name]) for at, each in enumerate(asked) for name in each.places)
+    return Plan(
+        models=tuple(each.item.model for each in asked),
+        devices=tuple(Device(SERVER, at) for at in range(len(rooms))),
+        model=np.array([model for model, _ in pairs], dtype=np.int64),
+        device=np.array([device for _, device in pairs], dtype=np.int64),
+        rho=np.zeros(len(rooms)),
+        second_moment=np.zeros(len(rooms)),
+        memory=np.array([room.used for room in rooms], dtype=np.float64),
+        p99=np.full(len(asked), np.nan),
+        slo=np.full(len(asked), np.inf),
+        settings={item.model: _setting(item) for item, _, _ in asked},
+        waits=(),
+        cost=0.0,
+        bound=Bound(cost=0.0, devices={}),
+    )
+
+
+def _setting(item: Item) -> Setting:
+    return Setting(SERVER, item.copies, max(1, item.work.max_batch), item.work.delay)
+
+
+def _kind(rooms: Sequence[Server]) -> DeviceType:
+    """The servers as devices, numbered in their order; of different sizes the smallest counts.
+
+    Old ones keep what they have, and so do those whose agents do not answer.
+    """
+    closed = {n for n, r in enumerate(rooms) if r.standing in {Standing.LEAVING, Standing.LOST}}
+    resting = {n for n, r in enumerate(rooms) if r.standing is Standing.HELD or r.old}
+    able = [room.memory for n, room in enumerate(rooms) if n not in closed | resting]
+    return DeviceType(
+        name=SERVER,
+        memory=max(1, min(able, default=1)),
+        count=len(rooms),
+        nodes=tuple(room.node or room.name for room in rooms),
+        closed=frozenset(closed),
+        resting=frozenset(resting - closed),
+    )
 
 
 def _model(item: Item, correction: float) -> Model:

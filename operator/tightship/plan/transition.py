@@ -13,7 +13,7 @@ from tightship.api.conditions import Reason
 from tightship.plan.placement import Placement, Server, Shortage, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from tightship.plan.placement import Copy, Item
 
@@ -29,11 +29,20 @@ def preferred(servers: Iterable[Server]) -> list[Server]:
     return sorted(servers, key=lambda s: (s.old, s.standing))
 
 
-def staying(item: Item, standings: Mapping[str, Standing]) -> tuple[list[Copy], list[Copy]]:
+def staying(
+    item: Item, standings: Mapping[str, Standing], wish: Collection[str] = ()
+) -> tuple[list[Copy], list[Copy]]:
     """Copies on servers that stay, as many as wanted, best first; and those on leaving servers."""
 
-    def order(copy: Copy) -> tuple[bool, bool, int, str]:
-        return (not copy.current, not copy.answering, standings[copy.server], copy.server)
+    def order(copy: Copy) -> tuple[bool, bool, bool, int, str]:
+        wished = copy.server in wish
+        return (
+            not wished,
+            not copy.current,
+            not copy.answering,
+            standings[copy.server],
+            copy.server,
+        )
 
     ranked = sorted(item.placed, key=order)
     leaving = [c for c in ranked if standings[c.server] is Standing.LEAVING]
@@ -93,7 +102,10 @@ class Transition:
     def place(self, items: Sequence[Item], *, min_servers: int, max_servers: int) -> Placement:
         """Decides about every item, in the order given."""
         ordered = [self._possible(item, max_servers) for item in items]
-        choices = [(item, *staying(item, self._standings)) for item in ordered]
+        wishes = self._wishes
+        choices = [
+            (item, *staying(item, self._standings, wishes.get(item.model, ()))) for item in ordered
+        ]
         for item, kept, leaving in choices:
             self._keep(item, kept, leaving)
         for item, kept, _ in choices:
@@ -178,7 +190,7 @@ class Transition:
             kept.add(target.server.name)
 
     def _shift(self, item: Item, kept: list[Copy]) -> None:
-        """Copies that shall be elsewhere go there once there is room; nothing waits for them."""
+        """Copies that shall be elsewhere go there once there is room, and serve until then."""
         wish, now = set(self._wishes.get(item.model, ())), self._kept[item.model]
         for copy in kept:
             if copy.server in wish or copy.server not in now or not copy.current:
@@ -186,6 +198,10 @@ class Transition:
             target = next((r for r in self._wished(item) if r.fits(item)), None)
             if target is not None:
                 self._exchange(item, copy, target)
+                continue
+            coming = next((r for r in self._coming(item) if r.fits(item)), None)
+            if coming is not None:
+                self._await(item, coming)
 
     def _stay(self, item: Item, copy: Copy, reason: Reason) -> None:
         """A copy that should go stays where it answers; a server is started for it if may be."""

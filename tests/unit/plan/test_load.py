@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.unit.plan.world import World, model_spec, pool_spec
 
 from tightship.api.conditions import ConditionType, find_condition
@@ -18,13 +20,38 @@ def busy(world: World, name: str, rate: float, **serving: Any) -> None:  # noqa:
     world.settle()
 
 
-def test_known_traffic_decides_where_models_come_back() -> None:
-    """Both fit one server while nobody knows what they do; after its loss they do not."""
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_overloaded_server_gives_a_model_away(*, restarts: bool) -> None:
+    """Both fit one server while nobody knows what they do. The world checks that none is missed."""
+    world = World(pool_spec(servers=(1, 2)))
+    world.restarts = restarts
+    busy(world, "a", 500)
+    busy(world, "b", 300)
+    world.settle()
+    assert world.ready("a")
+    assert world.ready("b")
+    assert world.servers_of("b") != world.servers_of("a")
+    assert len(world.pods) == 2
+
+
+def test_what_moved_stays_when_the_load_falls() -> None:
     world = World(pool_spec(servers=(1, 2)))
     busy(world, "a", 500)
     busy(world, "b", 300)
-    assert world.servers_of("b") == world.servers_of("a")
-    world.kill_pod(world.servers_of("a")[0])
+    world.settle()
+    places = world.servers_of("a"), world.servers_of("b")
+    world.asked["a"] = replace(world.asked["a"], rate=50)
+    world.settle()
+    assert (world.servers_of("a"), world.servers_of("b")) == places
+
+
+def test_known_traffic_decides_where_models_come_back() -> None:
+    world = World(pool_spec(servers=(1, 2)))
+    busy(world, "a", 500)
+    busy(world, "b", 300)
+    world.settle()
+    for pod in list(world.pods):
+        world.kill_pod(pod)
     world.settle()
     assert world.ready("a")
     assert world.ready("b")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.plan.world import LOOK, MIB, World, model_spec, pool_spec
 
+from tightship.api.traffic import Traffic
 from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan.plan import plan
 
@@ -35,9 +36,11 @@ faults = st.tuples(
 )
 pools = st.tuples(st.just("pool"), st.sampled_from(["template", "bigger", "smaller", "image"]))
 sources = st.tuples(st.just("source"), st.sampled_from(URIS))
+asks = st.tuples(st.just("asks"), st.sampled_from(NAMES), st.sampled_from([0, 5, 200, 450, 900]))
 waits = st.tuples(st.just("wait"), st.one_of(st.integers(1, 25), st.just(150)))
 stories = st.lists(
-    st.one_of(edits, edits, waits, waits, deletions, faults, pools, sources), max_size=14
+    st.one_of(edits, edits, waits, waits, asks, asks, deletions, faults, pools, sources),
+    max_size=16,
 )
 
 
@@ -50,6 +53,10 @@ def change(world: World, step: tuple[Any, ...]) -> None:
         case ("delete", name):
             if name in world.models:
                 world.delete(name)
+        case ("asks", name, rate):
+            busy = 0.0012 if rate else 0.0
+            rows = 1 if rate else 0
+            world.asked[name] = Traffic(rate=rate, rows=rows, batch=rows, busy=busy)
         case ("wait", steps):
             for _ in range(steps):
                 world.step()

@@ -75,6 +75,7 @@ def replan(
     budget: float = BUDGET,
     kappa: float = 1.0,
     lost: Collection[Device] = (),
+    displace: bool = True,
 ) -> Change:
     """The next plan with few moves: evict where objectives break, place, drain within the budget.
 
@@ -85,6 +86,7 @@ def replan(
         budget: share of the copies that may move only to save devices; moves that are forced count.
         kappa: as for `pack`.
         lost: devices that are gone, with all that was on them.
+        displace: whether models of lower priority give up copies for one that finds no room.
 
     Raises:
         ValueError: as for `pack`; budget is not a share.
@@ -95,7 +97,7 @@ def replan(
     now = _Now(present, ordered, asked, fleet, lost)
     known = now.lanes(kappa)
     at_work = Placing(known, asked.priority, now.states(known), now.home.copy())
-    at_work.settle()
+    at_work.settle(displace=displace)
     total = sum(len(devices) for state in at_work.states for devices in state.on.values())
     voluntary = drain(known, at_work, int(budget * total) - at_work.forced)
     plan = told(asked, known, at_work.packed(), at_work.stuck)
@@ -183,9 +185,9 @@ class _Now:
         mine = here[present.device]
         kept = mine & self._kept
         state.hold(self._row[kept], place[self._number[present.device[kept]]])
-        going = np.flatnonzero(np.bincount(present.device[mine & ~kept], minlength=len(here)))
-        devices = place[self._number[going]]
-        rest = present.memory[going] / known.kind.memory - state.memory[devices]
+        rows = np.flatnonzero(here)
+        devices = place[self._number[rows]]
+        rest = present.memory[rows] / known.kind.memory - state.memory[devices]
         state.leaving[devices] = np.maximum(rest, 0.0)
         return state
 

@@ -90,6 +90,7 @@ class DeviceType:
         interference: by what part of itself an execution grows, for each unit of the neighbours'
             duty. Measured once for a device type; 0 where slices are isolated.
         closed: devices that take nothing and are to be emptied: lost, cordoned or drained.
+        resting: devices that keep what they hold and take nothing more.
 
     Raises:
         ValueError: with the cause and the remedy.
@@ -105,6 +106,7 @@ class DeviceType:
     execution: Execution = Execution.SHARED
     interference: float = 0.0
     closed: frozenset[int] = frozenset()
+    resting: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if self.memory <= 0 or self.count < 0 or self.per_node < 1:

@@ -35,7 +35,8 @@ class Lane:
         load: what a copy takes of a device.
         numbers: of the devices, those of a node together.
         nodes: of the same devices, counted from 0.
-        closed: which of them take nothing.
+        closed: which of them are to be emptied.
+        resting: which of them keep what they hold and take nothing more.
         spread: copies of each model that one node may have: as many as an even spread needs.
         cost: money an hour that each model takes here, its share of devices times their price;
             infinite where it cannot be.
@@ -47,12 +48,13 @@ class Lane:
     numbers: Integers
     nodes: Integers
     closed: Flags
+    resting: Flags
     spread: Integers
     cost: Floats
 
     def devices(self) -> Devices:
         """The devices, empty."""
-        return Devices(self.load, self.nodes, self.spread, self.closed)
+        return Devices(self.load, self.nodes, self.spread, self.closed | self.resting)
 
 
 def lanes(
@@ -70,9 +72,13 @@ def lane(kind: DeviceType, choice: Choice, in_use: int = 0) -> Lane:
     """The type with these settings of the models; `in_use` devices, the first, hold something."""
     copies = int(choice.copies.sum()) + len(choice.copies)
     widest = kind.per_node * int(choice.copies.max(initial=0))
-    least = max([len(kind.nodes), in_use, *(number + 1 for number in kind.closed)])
+    barred = kind.closed | kind.resting
+    least = max([len(kind.nodes), in_use, *(number + 1 for number in barred)])
     numbers, nodes = _grouped(kind, min(kind.count, least + max(copies, widest)))
-    closed = np.isin(numbers, np.array(sorted(kind.closed), dtype=np.int64))
+    closed, resting = (
+        np.isin(numbers, np.array(sorted(some), dtype=np.int64))
+        for some in (kind.closed, kind.resting)
+    )
     among = max(1, len(np.unique(nodes[~closed])))
     share = kind.price * choice.copies * choice.share
     return Lane(
@@ -82,6 +88,7 @@ def lane(kind: DeviceType, choice: Choice, in_use: int = 0) -> Lane:
         numbers=numbers,
         nodes=nodes,
         closed=closed,
+        resting=resting,
         spread=np.maximum(1, -(-choice.copies // among)),
         cost=np.where(choice.suited, share, np.inf),
     )

@@ -48,13 +48,13 @@ class Placing:
         self._cost = np.stack([lane.cost for lane in lanes])
         self._evicted: dict[int, list[int]] = {}
 
-    def settle(self) -> None:
-        """Everything that has to change."""
+    def settle(self, *, displace: bool = True) -> None:
+        """Everything that has to change; models of lower priority make room only to `displace`."""
         for at, lane in enumerate(self._lanes):
             self._trim(at, lane)
             self._empty_closed(at, lane)
-            self._relieve(at)
-        displaced = self._place(self._lacking())
+            self._relieve(at, lane)
+        displaced = self._place(self._lacking(), displace=displace)
         self._place(displaced, displace=False)
 
     def packed(self) -> Packed:
@@ -76,11 +76,14 @@ class Placing:
         return counts
 
     def _trim(self, at: int, lane: Lane) -> None:
-        """Copies too many go, from closed devices first, then from those that hold the least."""
+        """Copies too many go: from closed devices, from overfull ones, then from the emptiest."""
         state = self.states[at]
+        used = state.used
+        over = set(used[~state.feasible(used, HYSTERESIS)].tolist())
         for row in np.flatnonzero(self._counts(at) > lane.choice.copies).tolist():
             devices = sorted(
-                state.on[row], key=lambda d: (state.open[d], max(state.u[d], state.memory[d]), d)
+                state.on[row],
+                key=lambda d: (state.open[d], d not in over, max(state.u[d], state.memory[d]), d),
             )
             for device in devices[: len(devices) - int(lane.choice.copies[row])]:
                 state.leave(row, device)
@@ -91,10 +94,10 @@ class Placing:
             for row in sorted(state.held[device]):
                 self._evict(at, row, device)
 
-    def _relieve(self, at: int) -> None:
+    def _relieve(self, at: int, lane: Lane) -> None:
         """Takes from devices that break objectives what relieves them most for its load."""
         state = self.states[at]
-        used = state.used
+        used = state.used[~lane.resting[state.used]]
         for device in used[~state.feasible(used, HYSTERESIS)].tolist():
             here = np.array([device])
             while not state.feasible(here, HYSTERESIS)[0]:
@@ -122,7 +125,7 @@ class Placing:
             lacking.update(np.flatnonzero(short).tolist())
         return sorted(lacking)
 
-    def _place(self, rows: list[int], *, displace: bool = True) -> list[int]:
+    def _place(self, rows: list[int], *, displace: bool) -> list[int]:
         """The first by priority first, of equal ones the tightest; says who was displaced."""
         displaced: set[int] = set()
         for row in sorted(rows, key=self._order):
