@@ -83,7 +83,7 @@ class Placing:
         for row in np.flatnonzero(self._counts(at) > lane.choice.copies).tolist():
             devices = sorted(
                 state.on[row],
-                key=lambda d: (state.open[d], d not in over, max(state.u[d], state.memory[d]), d),
+                key=lambda d: (state.open[d], d not in over, max(state.u[d], state.memory[d]), -d),
             )
             for device in devices[: len(devices) - int(lane.choice.copies[row])]:
                 state.leave(row, device)
