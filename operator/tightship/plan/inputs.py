@@ -51,10 +51,11 @@ def threads(pool: ServingPoolSpec) -> int:
 
 def node_class(pool: ServingPoolSpec) -> str:
     """What decides how fast a server of the pool is, as canonical JSON."""
-    resources = pool.server.resources
+    resources, device = pool.server.resources, pool.accelerator
     return canonical(
         {
-            "accelerator": pool.accelerator.resource_name if pool.accelerator else None,
+            **(device.share() if device else {}),
+            "accelerator": device.named if device else None,
             "cpu": resources.cpu,
             "cpuLimit": resources.cpu_limit,
             "memory": resources.memory,
@@ -222,9 +223,11 @@ def _key(
 
 def server_revision(pool: ServingPoolSpec) -> str:
     """Short hash of all that a server pod is made from; another one replaces every server."""
+    device = pool.accelerator
     return digest(
         {
-            "accelerator": asdict(pool.accelerator) if pool.accelerator else None,
+            "accelerator": device
+            and {"resource_name": device.named, "memory": device.memory, **device.share()},
             "server": asdict(pool.server),
             "store": {"secret": pool.store.secret, "uri": pool.store.uri},
         }

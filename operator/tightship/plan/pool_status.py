@@ -11,7 +11,9 @@ from tightship.api.conditions import (
     Reason,
     merge_conditions,
 )
+from tightship.plan import figures
 from tightship.plan.packing import Standing
+from tightship.plan.snapshot import InvalidSpec
 
 if TYPE_CHECKING:
     from tightship.plan.fleet import Fleet, View
@@ -40,6 +42,7 @@ def pool_status(
         "desiredServers": desired,
         "servers": len(fleet.views),
         "readyServers": ready,
+        **_of_the_spec(pool, len(fleet.views)),
         "models": models,
         "revision": revision,
         "serverList": [_server(v) for v in sorted(fleet.views, key=lambda v: v.name)],
@@ -70,6 +73,17 @@ def invalid_status(pool: PoolFact, message: str, now: float) -> dict[str, Any]:
         **pool.status,
         "observedGeneration": pool.generation,
         "conditions": merge_conditions(live, conditions, pool.generation, now),
+    }
+
+
+def _of_the_spec(pool: PoolFact, servers: int) -> dict[str, Any]:
+    """What isolates a server, and what the servers that are there cost, where the spec says it."""
+    if isinstance(pool.spec, InvalidSpec):
+        return {}
+    device, price = pool.spec.accelerator, pool.spec.price_per_hour
+    return {
+        **({"isolation": device.isolation.value} if device else {}),
+        **({"costPerHour": figures.money(price * servers)} if price is not None else {}),
     }
 
 

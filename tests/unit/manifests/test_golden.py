@@ -7,12 +7,13 @@ files anew.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.support import actions
+from tests.support import accelerators, actions
 
 from tightship.manifests.job import convert_job, evaluate_job, intake_job
 from tightship.manifests.server import server_objects
@@ -22,9 +23,23 @@ from tightship.manifests.sweep import sweep_objects
 _GOLDEN = Path(__file__).parent / "golden"
 _Objects = list[dict[str, Any]]
 
+
+def _deployment_on(device: str) -> _Objects:
+    action = replace(actions.servers(full=False), spec=actions.on_device(device))
+    return server_objects(action, actions.NAMESPACE)[-1:]
+
+
+def _convert_on(device: str) -> dict[str, Any]:
+    action = replace(actions.convert(full=False), pool_spec=actions.on_device(device))
+    return convert_job(action, actions.NAMESPACE)
+
+
 CASES: dict[str, Callable[[], _Objects]] = {
     "servers-minimal": lambda: server_objects(actions.servers(full=False), actions.NAMESPACE),
     "servers-full": lambda: server_objects(actions.servers(full=True), actions.NAMESPACE),
+    **{f"device-{name}": partial(_deployment_on, name) for name in accelerators.TAKEN},
+    "convert-on-mps": lambda: [_convert_on("mps")],
+    "convert-on-dra": lambda: [_convert_on("dra")],
     "intake-minimal": lambda: [intake_job(actions.intake(full=False), actions.NAMESPACE)],
     "intake-full": lambda: [intake_job(actions.intake(full=True), actions.NAMESPACE)],
     "intake-own-metric": lambda: [intake_job(actions.own_intake(), actions.NAMESPACE)],

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.plan.world import model_spec, pool_spec
 
+from tightship.api.accelerator import Accelerator
 from tightship.api.artifact import IntakeResult
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     CODE_FORMATS,
-    Accelerator,
     Better,
     Dataset,
     EvaluationSet,
