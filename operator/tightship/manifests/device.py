@@ -1,26 +1,27 @@
 """What a pool's accelerator is in a pod: requests, claims, environment and the choice of nodes.
 
-Labels are those of NVIDIA's GPU feature discovery. A node's settings are taken as they are: a pod
-goes where they are as the pool says, and waits where there is no such node.
+A node's settings are taken as they are: a pod goes where they are as the pool says, and waits where
+there is no such node.
 """
 
 import math
 
-from tightship.api.accelerator import GPU, Accelerator, Isolation, Sharing
+from tightship.api.accelerator import Accelerator, Isolation, Sharing
 from tightship.api.v1alpha1 import ServingPoolSpec
 from tightship.manifests.objects import Object, placement
+from tightship.plan.nodes import (
+    SLICES_LABEL,
+    STRATEGIES,
+    STRATEGY_LABEL,
+    asks_for_whole_gpus,
+    device_labels,
+)
 
 CONTEXT_BYTES = 512 * 2**20
 """What CUDA's context of one Triton takes beside the models; a limit has to allow for it."""
 
 CLAIM = "device"  # name of the pod's ResourceClaim
 
-STRATEGY_LABEL = "nvidia.com/gpu.sharing-strategy"
-REPLICAS_LABEL = "nvidia.com/gpu.replicas"
-MIG_LABEL = "nvidia.com/mig.strategy"
-SLICES_LABEL = "nvidia.com/gpu.slices.gi"  # there only where nvidia.com/gpu is a MIG slice
-
-_STRATEGIES = {Sharing.MPS: "mps", Sharing.TIME_SLICING: "time-slicing"}
 _MIB = 2**20
 
 
@@ -70,23 +71,11 @@ def brings_shared_memory(wanted: Accelerator | None) -> bool:
     return wanted is not None and wanted.sharing is Sharing.MPS
 
 
-def node_selector(wanted: Accelerator | None) -> dict[str, str]:
-    """Labels of nodes whose devices are shared as the pool says."""
-    if wanted is None:
-        return {}
-    if wanted.replicas is not None:
-        strategy = _STRATEGIES[wanted.sharing]
-        return {STRATEGY_LABEL: strategy, REPLICAS_LABEL: str(wanted.replicas)}
-    if wanted.profile is not None and wanted.resource_name == GPU:
-        return {MIG_LABEL: "single", SLICES_LABEL: wanted.profile[0]}
-    return {}
-
-
 def pod(spec: ServingPoolSpec) -> Object:
     """The fields of a pod that takes the pool's device: its nodes, and its claim."""
     wanted = spec.accelerator
-    fields = placement(spec.server, node_selector(wanted))
-    if wanted is not None and wanted.sharing is Sharing.WHOLE and wanted.resource_name == GPU:
+    fields = placement(spec.server, device_labels(wanted))
+    if asks_for_whole_gpus(wanted):
         fields["affinity"] = _whole_devices()
     if wanted is not None and _claimed(wanted):
         claim = {"name": CLAIM, "resourceClaimTemplateName": wanted.claim_template}
@@ -97,7 +86,7 @@ def pod(spec: ServingPoolSpec) -> Object:
 def _whole_devices() -> Object:
     """Nodes where nvidia.com/gpu is no copy and no slice; those without labels are believed."""
     terms = [
-        {"key": STRATEGY_LABEL, "operator": "NotIn", "values": sorted(_STRATEGIES.values())},
+        {"key": STRATEGY_LABEL, "operator": "NotIn", "values": sorted(STRATEGIES.values())},
         {"key": SLICES_LABEL, "operator": "DoesNotExist"},
     ]
     required = {"nodeSelectorTerms": [{"matchExpressions": terms}]}
