@@ -9,12 +9,30 @@ from tightship.kube.resources import NODES, RESOURCE_SLICES, Object
 from tightship.plan.snapshot import Inventory, NodeFact, Taint
 
 
-def inventory(kept: Kept) -> Inventory:
-    """All nodes, and the devices that DRA drivers publish on each."""
-    return Inventory(
-        nodes=tuple(node_fact(value) for value in kept.of(NODES)),
-        claimable=_claimable(kept.of(RESOURCE_SLICES)),
-    )
+class NodeFacts:
+    """The cluster's inventory; of its nodes only those that changed are read again."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self._changes = -1
+        self._facts: dict[str, tuple[Object, NodeFact]] = {}
+        self._inventory = Inventory()
+
+    def inventory(self) -> Inventory:
+        """All nodes, and the devices of DRA drivers: the same object until something changes."""
+        if self._changes != self._kept.changes:
+            self._changes = self._kept.changes
+            nodes = self._kept.of(NODES)
+            self._facts = {value["name"]: self._read(value) for value in nodes}
+            self._inventory = Inventory(
+                nodes=tuple(fact for _, fact in self._facts.values()),
+                claimable=_claimable(self._kept.of(RESOURCE_SLICES)),
+            )
+        return self._inventory
+
+    def _read(self, value: Object) -> tuple[Object, NodeFact]:
+        known = self._facts.get(value["name"])
+        return known if known and known[0] is value else (value, node_fact(value))
 
 
 def node_fact(kept: Object) -> NodeFact:

@@ -23,7 +23,7 @@ class Inventory:
         """Grows with every change that matters; equal numbers mean an equal content."""
 
     def of(self, resource: Resource) -> list[Object]:
-        """What is kept of all objects of a kind, by name."""
+        """What is kept of all objects of a kind, by name; the same object while it is equal."""
         known = self._known.get(resource, {})
         return [known[name][2] for name in sorted(known)]
 
@@ -36,8 +36,9 @@ class Inventory:
         if old and old[0] == uid and not listed and is_older(version, old[1]):
             return False
         kept = _KEPT[resource](value)
-        known[name] = (uid, version, kept)
-        return self._changed(old is None or old[2] != kept)
+        same = old is not None and old[2] == kept
+        known[name] = (uid, version, old[2] if old and same else kept)
+        return self._changed(not same)
 
     def remove(self, resource: Resource, value: Object) -> bool:
         """Forget a deleted object, unless another one has its name by now."""

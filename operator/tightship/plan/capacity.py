@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tightship.api.accelerator import SHARED_SUFFIX, Sharing
 from tightship.api.conditions import Condition, ConditionStatus, ConditionType, Reason
 from tightship.api.quantity import cpu_text, memory_text
+from tightship.api.v1alpha1 import UpdateStrategy
 from tightship.plan import nodes as places
 
 if TYPE_CHECKING:
@@ -189,12 +190,15 @@ def _no_room(pool: ServingPoolSpec, matching: Sequence[NodeFact], total: int) ->
 def _enough(pool: ServingPoolSpec, total: int) -> Condition:
     most = "At most " if pool.accelerator and pool.accelerator.sharing is Sharing.DRA else ""
     message = f"{most}{total} servers fit the nodes; the pool may have {pool.max_servers}."
-    if total >= pool.max_servers:
-        return _condition(Reason.NODES_SUFFICE, message, ConditionStatus.TRUE)
-    if total >= pool.min_servers:
-        return _condition(Reason.NODES_HOLD_FEWER, message, ConditionStatus.TRUE)
-    message += f" It asks for {pool.min_servers} (minServers). Add nodes, or lower it. "
-    return _condition(Reason.TOO_FEW_DEVICES, message + _AUTOSCALED)
+    if total < pool.min_servers:
+        message += f" It asks for {pool.min_servers} (minServers). Add nodes, or lower it. "
+        return _condition(Reason.TOO_FEW_DEVICES, message + _AUTOSCALED)
+    surges = pool.update_strategy is UpdateStrategy.SURGE
+    if pool.accelerator and surges and total <= pool.max_servers:
+        message += " When all run, no device is left for updateStrategy Surge; Drain needs none."
+    enough = total >= pool.max_servers
+    reason = Reason.NODES_SUFFICE if enough else Reason.NODES_HOLD_FEWER
+    return _condition(reason, message, ConditionStatus.TRUE)
 
 
 def _not_watched() -> Capacity:

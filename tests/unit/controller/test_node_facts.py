@@ -2,7 +2,7 @@ from typing import Any
 
 from tests.unit.kube.test_inventory import node
 
-from tightship.controller.node_facts import inventory
+from tightship.controller.node_facts import NodeFacts
 from tightship.kube.inventory import Inventory
 from tightship.kube.resources import NODES, RESOURCE_SLICES
 from tightship.plan.snapshot import NodeFact, Taint
@@ -28,7 +28,7 @@ def test_a_node() -> None:
     odd["spec"], odd["status"]["conditions"], odd["metadata"]["labels"] = {}, [], None
     for value in (odd, node()):
         kept.put(NODES, value)
-    assert inventory(kept).nodes == (
+    assert NodeFacts(kept).inventory().nodes == (
         NodeFact(
             name="a",
             labels={"nvidia.com/gpu.product": "L4"},
@@ -51,4 +51,22 @@ def test_devices_of_a_dra_driver() -> None:
         devices("network", 9, allNodes=True),
     ):
         kept.put(RESOURCE_SLICES, value)
-    assert inventory(kept).claimable == {"a": 6, "b": 3}
+    assert NodeFacts(kept).inventory().claimable == {"a": 6, "b": 3}
+
+
+def test_only_what_changed_is_read_again() -> None:
+    kept = Inventory()
+    kept.put(NODES, node(1, name="a", uid="a"))
+    kept.put(NODES, node(1, name="b", uid="b"))
+    facts = NodeFacts(kept)
+    before = facts.inventory()
+    kept.put(NODES, node(2, name="a", uid="a"))
+    assert facts.inventory() is before
+    changed = node(3, name="a", uid="a")
+    changed["spec"]["unschedulable"] = True
+    kept.put(NODES, changed)
+    after = facts.inventory()
+    assert [each.usable for each in after.nodes] == [False, True]
+    assert after.nodes[1] is before.nodes[1]
+    kept.remove(NODES, node(4, name="b", uid="b"))
+    assert [each.name for each in facts.inventory().nodes] == ["a"]

@@ -12,7 +12,7 @@ from tests.unit.plan.world import BASE, MIB, World, model_spec, pool_spec
 from tightship.api.accelerator import Accelerator, Sharing
 from tightship.api.conditions import ConditionStatus, ConditionType, Reason, find_condition
 from tightship.api.parse import parse_pool
-from tightship.api.v1alpha1 import Toleration
+from tightship.api.v1alpha1 import Toleration, UpdateStrategy
 from tightship.plan.actions import ApplyPoolStatus, RecordEvent
 from tightship.plan.capacity import Capacity, capacity
 from tightship.plan.plan import plan
@@ -197,6 +197,22 @@ def test_why_the_nodes_do_not_do(name: str) -> None:
 def test_enough(devices: int, reason: Reason) -> None:
     condition = found(on("whole"), node(extended=gpus(devices))).condition
     assert (condition.status, condition.reason) == (ConditionStatus.TRUE, reason)
+
+
+SPARE: dict[str, tuple[ServingPoolSpec, int, bool]] = {
+    "none for a surge": (on("whole"), 4, True),
+    "one for a surge": (on("whole"), 5, False),
+    "none is needed": (on("whole", update_strategy=UpdateStrategy.DRAIN), 4, False),
+    "processors": (pool_spec(servers=(1, 7)), 0, False),
+}
+
+
+@pytest.mark.parametrize("name", SPARE)
+def test_a_surge_without_a_device_to_spare_is_foreseen(name: str) -> None:
+    pool, devices, told = SPARE[name]
+    condition = found(pool, node(extended=gpus(devices))).condition
+    assert condition.status is ConditionStatus.TRUE
+    assert ("Drain needs none" in condition.message) == told
 
 
 TOLERATED: dict[str, tuple[dict[str, Any], bool]] = {
