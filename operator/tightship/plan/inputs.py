@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import CODE_FORMATS, Objective
+from tightship.plan.nodes import asks_for_whole_gpus
 
 if TYPE_CHECKING:
     from tightship.api.artifact import IntakeResult
@@ -230,5 +231,6 @@ def server_revision(pool: ServingPoolSpec) -> str:
             and {"resource_name": device.named, "memory": device.memory, **device.share()},
             "server": asdict(pool.server),
             "store": {"secret": pool.store.secret, "uri": pool.store.uri},
+            **({"nodes": "whole devices"} if asks_for_whole_gpus(device) else {}),
         }
     )[:REVISION_LENGTH]
