@@ -64,10 +64,7 @@ def capacity(
     selected = [n for n in usable if n.name in running or places.is_selected(n, pool)]
     matching = [n for n in selected if n.name in running or not places.keeping_out(n, pool)]
     offered = {n.name: _devices(n, pool.accelerator, inventory.claimable) for n in matching}
-    held = {n.name: min(_roomy(n, pool), offered[n.name] or 0) for n in matching}
-    if pool.accelerator is None:
-        held = {n.name: _roomy(n, pool) for n in matching}
-    total = sum(held.values())
+    total = sum(_servers(n, pool, offered[n.name]) for n in matching)
     condition = (
         _no_node(pool, usable, selected, matching)
         or _no_device(pool, matching, offered)
@@ -89,10 +86,11 @@ def _devices(
     return node.extended.get(wanted.resource_name, 0)
 
 
-def _roomy(node: NodeFact, pool: ServingPoolSpec) -> int:
-    """Servers that the node's processors and memory hold."""
+def _servers(node: NodeFact, pool: ServingPoolSpec, devices: int | None) -> int:
+    """Servers that the node's processors, memory and devices hold."""
     cpu, memory = _asked(pool)
-    return min(int((node.cpu + 1e-9) // cpu), node.memory // memory)
+    roomy = min(int((node.cpu + 1e-9) // cpu), node.memory // memory)
+    return roomy if devices is None else min(roomy, devices)
 
 
 def _asked(pool: ServingPoolSpec) -> tuple[float, int]:
@@ -108,26 +106,28 @@ def _no_node(
 ) -> Condition | None:
     if matching:
         return None
-    if not selected:
-        labels = ", ".join(f"{key}={value}" for key, value in places.selector(pool).items())
-        what = f"the labels {labels}" if labels else "devices that are not shared"
+    if not usable:
+        message = f"No node is ready and takes pods. {_AUTOSCALED}"
+    elif not selected:
+        message = _no_label(pool, len(usable))
+    else:
+        taints = sorted({str(t) for node in selected for t in places.keeping_out(node, pool)})
         message = (
-            f"None of {len(usable)} nodes that take pods has {what}. {_how(pool.accelerator)} Set "
-            f"server.nodeSelector and accelerator to what the nodes are. {_AUTOSCALED}"
+            f"{len(selected)} nodes have the pool's labels, and taints that it does not tolerate: "
+            f"{_few(taints)}. Add them to server.tolerations."
         )
-        return _condition(Reason.NO_MATCHING_NODE, message)
-    taints = sorted({str(t) for node in selected for t in places.keeping_out(node, pool)})
-    message = (
-        f"{len(selected)} nodes have the pool's labels, and taints that it does not tolerate: "
-        f"{_few(taints)}. Add them to server.tolerations."
-    )
     return _condition(Reason.NO_MATCHING_NODE, message)
 
 
-def _how(wanted: Accelerator | None) -> str:
-    if wanted is not None and places.device_labels(wanted):
-        return "GPU feature discovery sets those of sharing where the device plugin is set so."
-    return "Nodes that time-slice a GPU, share it by MPS or slice it by MIG do not count as whole."
+def _no_label(pool: ServingPoolSpec, nodes: int) -> str:
+    labels = ", ".join(f"{key}={value}" for key, value in places.selector(pool).items())
+    parts = [f"the labels {labels}"] if labels else []
+    if places.asks_for_whole_gpus(pool.accelerator):
+        parts.append("an nvidia.com/gpu that is neither a copy (MPS, time-slicing) nor a MIG slice")
+    message = f"None of {nodes} nodes that take pods has {' and '.join(parts)}."
+    if places.device_labels(pool.accelerator):
+        message += " GPU feature discovery sets those of sharing as the device plugin is set."
+    return f"{message} Set server.nodeSelector and accelerator to what the nodes are. {_AUTOSCALED}"
 
 
 def _no_device(

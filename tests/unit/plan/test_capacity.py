@@ -101,12 +101,18 @@ LARGE_SHARE = replace(
 )
 
 REASONS: dict[str, tuple[ServingPoolSpec, list[NodeFact], Reason, str]] = {
-    "no nodes": (on("mps"), [], Reason.NO_MATCHING_NODE, "None of 0 nodes"),
+    "no nodes": (on("mps"), [], Reason.NO_MATCHING_NODE, "No node is ready"),
+    "no labels of processors": (
+        replace(pool_spec(), server=replace(pool_spec().server, node_selector={"spot": "yes"})),
+        [node()],
+        Reason.NO_MATCHING_NODE,
+        "None of 1 nodes that take pods has the labels spot=yes. Set server.nodeSelector",
+    ),
     "a node that takes no pods": (
         on("whole"),
         [node(extended=gpus(1), usable=False)],
         Reason.NO_MATCHING_NODE,
-        "None of 0 nodes that take pods",
+        "No node is ready and takes pods",
     ),
     "not shared": (
         on("mps"),
@@ -124,13 +130,13 @@ REASONS: dict[str, tuple[ServingPoolSpec, list[NodeFact], Reason, str]] = {
         on("whole"),
         [node(labels=SLICED, extended=gpus(4))],
         Reason.NO_MATCHING_NODE,
-        "do not count as whole",
+        "neither a copy (MPS, time-slicing) nor a MIG slice",
     ),
     "slices taken for devices": (
         on("whole"),
         [node(labels=SINGLE, extended=gpus(4))],
         Reason.NO_MATCHING_NODE,
-        "do not count as whole",
+        "neither a copy (MPS, time-slicing) nor a MIG slice",
     ),
     "slices of another size": (
         on("mig-single"),
