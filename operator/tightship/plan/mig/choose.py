@@ -163,7 +163,7 @@ def _alone(workloads: Sequence[Workload], geometry: Geometry) -> tuple[Problem, 
     taken = search(problem)
     if taken is None:
         raise ValueError("a model has no segment")
-    proof = exact(problem, _cut(problem, taken) + 1)
+    proof = exact(problem, _relaxed(workloads, geometry), _cut(problem, taken) + 1)
     taken = taken if proof.taken is None else proof.taken
     fewer = _fewer(problem, proof.bound, _cut(problem, taken))
     return problem, taken if fewer is None else fewer, proof.bound

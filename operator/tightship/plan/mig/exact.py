@@ -8,7 +8,7 @@ model by model; sums whose price shows that they need too many devices are dropp
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Counts = NDArray[np.int64]
 
+_MOST_COVERS = 20_000
+_MOST_DEVICES = 100
 _MOST_SUMS = 300_000
 _SLACK = 1e-6
 
@@ -43,10 +45,15 @@ class Exact:
     taken: Counts | None = None
 
 
-def exact(problem: Problem, most: int) -> Exact:
-    """The least solution with segments of one model each, if it has fewer than `most` devices."""
+def exact(problem: Problem, least: int, most: int) -> Exact:
+    """The least solution with segments of one model each, if it has fewer than `most` devices.
+
+    `least` is a bound that is known: all that is said where there is too much to be looked at.
+    """
     rates = [_rates(problem, row) for row in range(len(problem.models))]
-    covers = [_covers(rate) for rate in rates]
+    covers = [one for rate in rates if (one := _covers(rate)) is not None]
+    if len(covers) < len(rates) or most > _MOST_DEVICES:
+        return Exact(bound=least)
     value, prices = _prices(problem, covers)
     for devices in range(problem.least_devices(value), most):
         sums = _sums(covers, prices, devices)
@@ -69,12 +76,14 @@ def _rates(problem: Problem, row: int) -> Array:
     return rates
 
 
-def _covers(rates: Array) -> Counts:
-    """Numbers of slices by kind that cover a demand of 1 and cannot lose one, a row each."""
+def _covers(rates: Array) -> Counts | None:
+    """Numbers of slices by kind that cover a demand of 1 and cannot lose one; None: too many."""
     usable = np.flatnonzero(rates > 0).tolist()
     counts = np.zeros(len(rates), dtype=np.int64)
-    found = [one for one in _fill(rates, usable, counts, 1.0) if _tight(rates, one)]
-    return np.unique(np.array(found), axis=0)
+    found = list(islice(_fill(rates, usable, counts, 1.0), _MOST_COVERS + 1))
+    if len(found) > _MOST_COVERS:
+        return None
+    return np.unique([one for one in found if _tight(rates, one)], axis=0)
 
 
 def _fill(rates: Array, usable: Sequence[int], counts: Counts, left: float) -> Iterator[Counts]:
