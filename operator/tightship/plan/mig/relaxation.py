@@ -49,8 +49,7 @@ def relax(cost: Array, matrix: Array, needed: Array) -> Relaxed | None:
         if values[leaving] >= -_TOLERANCE:
             amounts = np.zeros(columns + rows)
             amounts[basis] = values
-            value = float(costs[basis] @ values)
-            return Relaxed(value=value, amounts=amounts[:columns], prices=-prices)
+            return Relaxed(value=float(costs @ amounts), amounts=amounts[:columns], prices=-prices)
         entering = _entering(inverse[leaving] @ tableau, costs - prices @ tableau)
         if entering is None:
             return None
