@@ -36,6 +36,7 @@ faults = st.tuples(
 )
 pools = st.tuples(st.just("pool"), st.sampled_from(["template", "bigger", "smaller", "image"]))
 sources = st.tuples(st.just("source"), st.sampled_from(URIS))
+ASKED = Traffic(rate=1, rows=1, batch=1, busy=0.0012)
 asks = st.tuples(st.just("asks"), st.sampled_from(NAMES), st.sampled_from([0, 5, 200, 450, 900]))
 waits = st.tuples(st.just("wait"), st.one_of(st.integers(1, 25), st.just(150)))
 stories = st.lists(
@@ -50,13 +51,10 @@ def change(world: World, step: tuple[Any, ...]) -> None:
             write = world.edit if name in world.models else world.add
             age = refresh * 2 or None
             write(name, model_spec(uri, replicas=replicas, refresh=refresh, age=age, cron=cron))
-        case ("delete", name):
-            if name in world.models:
-                world.delete(name)
+        case ("delete", name) if name in world.models:
+            world.delete(name)
         case ("asks", name, rate):
-            busy = 0.0012 if rate else 0.0
-            rows = 1 if rate else 0
-            world.asked[name] = Traffic(rate=rate, rows=rows, batch=rows, busy=busy)
+            world.asked[name] = replace(ASKED, rate=rate) if rate else Traffic(rate=0)
         case ("wait", steps):
             for _ in range(steps):
                 world.step()
