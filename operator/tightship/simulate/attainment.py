@@ -7,28 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tightship.simulate import kernel
 from tightship.simulate.arrivals import Routing, streams
+from tightship.simulate.device import Sharing, run
 from tightship.simulate.tenants import groups, rows
 
 if TYPE_CHECKING:
     from tightship.simulate.tenants import Floats, Ints, Tenants
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sharing:
-    """How models share a device: concurrently, or one batch at a time (Triton's rate limiter).
-
-    While batches of several copies are in flight, all of them take 1 + `interference` times as
-    long as their equal shares of the device alone would have it.
-    """
-
-    exclusive: bool = False
-    interference: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.interference < np.inf:
-            raise ValueError("interference is finite and 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,45 +66,14 @@ def attained(
     arrivals = streams(tenants, until, seed, routing)
     latencies: list[Floats] = [np.empty(0)] * len(tenants)
     devices, busy = [], []
-    for device, copies in groups(tenants.device):
-        streams_here = [arrivals[copy] for copy in copies]
-        requests, seconds_busy = _run(
-            rows(tenants, copies), streams_here, window, until, sharing or Sharing()
-        )
-        for place, copy in enumerate(copies):
-            mine = slice(*requests.first[place : place + 2])
-            inside = (requests.arrival[mine] >= window[0]) & (requests.arrival[mine] < window[1])
-            latencies[copy] = requests.latency[mine][inside]
-        devices.append(device)
-        busy.append(seconds_busy / seconds)
+    for number, copies in groups(tenants.device):
+        here = [arrivals[copy] for copy in copies]
+        ran = run(rows(tenants, copies), here, sharing or Sharing(), window, until)
+        for copy, arrival, latency in zip(copies, ran.arrivals, ran.latencies, strict=True):
+            latencies[copy] = latency[(arrival >= window[0]) & (arrival < window[1])]
+        devices.append(number)
+        busy.append(ran.busy / seconds)
     return _judged(tenants, latencies, np.array(devices), np.array(busy))
-
-
-def _run(
-    tenants: Tenants,
-    arrivals: list[Floats],
-    window: tuple[float, float],
-    until: float,
-    sharing: Sharing,
-) -> tuple[kernel.Requests, float]:
-    """One device: its requests with their latencies, and the seconds of the window it was busy."""
-    counts = [len(one) for one in arrivals]
-    requests = kernel.Requests(
-        first=np.concatenate([[0], np.cumsum(counts)]),
-        arrival=np.concatenate(arrivals),
-        latency=np.zeros(sum(counts)),
-    )
-    copies = kernel.Copies(
-        curves=tenants.curves,
-        max_batch=tenants.max_batch,
-        delay=tenants.delay,
-        instances=tenants.instances,
-        queue=tenants.queue,
-        timeout=tenants.timeout,
-        pause=np.where(tenants.clients > 0, tenants.pause, np.inf),
-    )
-    busy = kernel.run(copies, requests, window, until, sharing.exclusive, sharing.interference)
-    return requests, busy
 
 
 def _judged(tenants: Tenants, latencies: list[Floats], devices: Ints, busy: Floats) -> Attainment:

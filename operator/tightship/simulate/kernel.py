@@ -9,7 +9,7 @@ then new batches: what arrives as an instance becomes free still gets into its b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numba
 import numpy as np
@@ -17,7 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tightship.simulate.tenants import Floats, Ints
+    from tightship.simulate.records import Batch, Copy, Device, Records
+    from tightship.simulate.tenants import Floats
 
 F = TypeVar("F", bound="Callable[..., object]")
 
@@ -30,272 +31,178 @@ def compiled(function: F) -> F:
     return cast("F", numba.njit(cache=True)(function))
 
 
-class Copies(NamedTuple):
-    """The K copies of a device; fields as in `tenants.Tenants`. An open loop's `pause` is inf."""
-
-    curves: Floats
-    max_batch: Ints
-    delay: Floats
-    instances: Ints
-    queue: Ints
-    timeout: Floats
-    pause: Floats
-
-
-class Requests(NamedTuple):
-    """Those of copy k are first[k]:first[k + 1]; `latency` is zeros, and filled in.
-
-    `arrival` ascends within a copy. An infinite one is not known yet: a closed loop fills it in.
-    """
-
-    first: Ints
-    arrival: Floats
-    latency: Floats
-
-
-class Queues(NamedTuple):
-    """What stands before each copy's instances; requests are named by their place in `arrival`."""
-
-    head: Ints  # the first that has not been started or refused
-    seen: Ints  # behind the last that has arrived
-    known: Ints  # behind the last whose arrival is known
-    waiting: Ints  # requests
-    free: Ints  # instances
-    executions: Floats  # per instance
-    due: Floats  # s: the next arrival
-    ready: Floats  # s: when a batch may start; inf while none may
-
-
-class Flight(NamedTuple):
-    """Batches in flight: in place i requests begin[i]:end[i] of copy[i], done at finish[i].
-
-    `finish` and `work` are seconds that a batch in flight since the device was idle has had.
-    """
-
-    copy: Ints
-    begin: Ints
-    end: Ints
-    finish: Floats
-    work: Floats  # one number
-    size: Ints  # one number: batches
-    active: Ints  # one number: copies that have batches in flight
-
-
-class Device(NamedTuple):
-    """Everything that a run reads and changes."""
-
-    copies: Copies
-    requests: Requests
-    queues: Queues
-    flight: Flight
-
-
 @compiled
 def run(
-    copies: Copies,
-    requests: Requests,
-    window: tuple[float, float],
-    until: float,
-    exclusive: bool,  # noqa: FBT001 - compiled functions take arguments by place
-    interference: float,
-) -> float:
-    """Runs until every request is answered or refused, and fills in their latencies.
+    devices: Records,
+    copies: Records,
+    batches: Records,
+    curves: Floats,
+    arrival: Floats,
+    latency: Floats,
+) -> None:
+    """Runs the only one of `devices` until every request is answered or refused.
 
-    Closed loops send nothing from `until` on. While batches of several copies are in flight, all
-    work takes 1 + `interference` times as long. Returns the seconds of `window` with any in flight.
+    `copies` are as they are before the first request, `batches` has a place for every instance,
+    `curves` is as in `tenants.Tenants`, `latency` is zeros. Unknown arrivals of closed loops are
+    filled in, and all latencies.
     """
-    device = _idle(copies, requests)
-    now = busy = 0.0
+    device: Device = devices[0]
     while True:
-        speed = _speed(device.flight, interference)
-        slot, done = _first_done(device.flight, now, speed)
-        asked, due = _first_due(device.queues)
-        chosen, start = _first_ready(device, now, exclusive)
+        speed = _speed(device)
+        slot, done = _first_done(device, batches, speed)
+        asked, due = _first_due(copies)
+        chosen, start = _first_ready(device, copies)
         then = min(done, due, start)
         if then == np.inf:
-            return busy
-        if device.flight.size[0]:
-            busy += max(0.0, min(then, window[1]) - max(now, window[0]))
-            device.flight.work[0] += (then - now) * speed
-        now = then
+            return
+        _pass(device, then, speed)
         if done == then:
-            _answer(device, slot, now, until)
+            _answer(device, copies, batches, slot, arrival, latency)
         elif due == then:
-            _arrive(device, asked, now)
+            _arrive(device, copies[asked], arrival, latency)
         else:
-            _start(device, chosen, now)
+            _start(device, copies, batches, chosen, curves, arrival, latency)
 
 
 @compiled
-def _idle(copies: Copies, requests: Requests) -> Device:
-    count, slots = len(copies.delay), copies.instances.sum()
-    first = requests.first
-    queues = Queues(
-        first[:-1].copy(),
-        first[:-1].copy(),
-        first[:-1].copy(),
-        np.zeros(count, np.int64),
-        copies.instances.copy(),
-        np.zeros(count),
-        np.empty(count),
-        np.full(count, np.inf),
-    )
-    for copy in range(count):
-        while (
-            queues.known[copy] < first[copy + 1] and requests.arrival[queues.known[copy]] < np.inf
-        ):
-            queues.known[copy] += 1
-        _look_ahead(requests, queues, copy)
-    flight = Flight(
-        np.empty(slots, np.int64),
-        np.empty(slots, np.int64),
-        np.empty(slots, np.int64),
-        np.empty(slots),
-        np.zeros(1),
-        np.zeros(1, np.int64),
-        np.zeros(1, np.int64),
-    )
-    return Device(copies, requests, queues, flight)
-
-
-@compiled
-def _speed(flight: Flight, interference: float) -> float:
+def _speed(device: Device) -> float:
     """Seconds of work that each batch in flight gets done in a second."""
-    slowdown = 1 + interference if flight.active[0] > 1 else 1.0
-    return 1 / (max(flight.size[0], 1) * slowdown)
+    slowdown = 1 + device.interference if device.active > 1 else 1.0
+    return 1.0 / (max(device.size, 1) * slowdown)
 
 
 @compiled
-def _first_done(flight: Flight, now: float, speed: float) -> tuple[int, float]:
-    first, least = -1, np.inf
-    for slot in range(flight.size[0]):
-        if flight.finish[slot] < least:
-            first, least = slot, flight.finish[slot]
-    return first, now + max(0.0, least - flight.work[0]) / speed
+def _pass(device: Device, then: float, speed: float) -> None:
+    if device.size:
+        device.work += (then - device.now) * speed
+        device.busy += max(0.0, min(then, device.end) - max(device.now, device.begin))
+    device.now = then
 
 
 @compiled
-def _first_due(queues: Queues) -> tuple[int, float]:
+def _first_done(device: Device, batches: Records, speed: float) -> tuple[int, float]:
     first, least = -1, np.inf
-    for copy in range(len(queues.due)):
-        if queues.due[copy] < least:
-            first, least = copy, queues.due[copy]
+    for slot in range(device.size):
+        if batches[slot].finish < least:
+            first, least = slot, batches[slot].finish
+    return first, device.now + max(0.0, least - device.work) / speed
+
+
+@compiled
+def _first_due(copies: Records) -> tuple[int, float]:
+    first, least = -1, np.inf
+    for copy in range(len(copies)):
+        if copies[copy].due < least:
+            first, least = copy, copies[copy].due
     return first, least
 
 
 @compiled
-def _first_ready(device: Device, now: float, exclusive: bool) -> tuple[int, float]:  # noqa: FBT001
+def _first_ready(device: Device, copies: Records) -> tuple[int, float]:
     """The copy that starts the next batch, and when; of several the one that executed least."""
-    queues = device.queues
-    first, least = -1, np.inf
-    if exclusive and device.flight.size[0]:
+    first, least, executions = -1, np.inf, 0.0
+    if device.exclusive and device.size:
         return first, least
-    for copy in range(len(queues.ready)):
-        if queues.ready[copy] <= least:
-            start = max(queues.ready[copy], now)
-            if start < least or (
-                start < np.inf and queues.executions[copy] < queues.executions[first]
-            ):
-                first, least = copy, start
+    for number in range(len(copies)):
+        copy: Copy = copies[number]
+        if copy.ready < np.inf and copy.ready <= least:
+            start = max(copy.ready, device.now)
+            if start < least or copy.executions < executions:
+                first, least, executions = number, start, copy.executions
     return first, least
 
 
 @compiled
-def _answer(device: Device, slot: int, now: float, until: float) -> None:
+def _answer(
+    device: Device, copies: Records, batches: Records, slot: int, arrival: Floats, latency: Floats
+) -> None:
     """Ends a batch: its clients have their answers, the last batch in flight takes its place."""
-    copies, requests, queues, flight = device
-    copy = flight.copy[slot]
-    again = now + copies.pause[copy]
-    for place in range(flight.begin[slot], flight.end[slot]):
-        if requests.latency[place] != REFUSED:
-            requests.latency[place] = now - requests.arrival[place]
-            if again < until:
-                requests.arrival[queues.known[copy]] = again
-                queues.known[copy] += 1
-    flight.work[0] = flight.finish[slot]
-    flight.size[0] -= 1
-    last = flight.size[0]
-    flight.copy[slot], flight.finish[slot] = flight.copy[last], flight.finish[last]
-    flight.begin[slot], flight.end[slot] = flight.begin[last], flight.end[last]
-    queues.free[copy] += 1
-    if queues.free[copy] == copies.instances[copy]:
-        flight.active[0] -= 1
-    _look_ahead(requests, queues, copy)
-    _settle(device, copy, now)
+    batch: Batch = batches[slot]
+    copy: Copy = copies[batch.copy]
+    again = device.now + copy.pause
+    for place in range(batch.begin, batch.end):
+        if latency[place] != REFUSED:
+            latency[place] = device.now - arrival[place]
+            if again < device.until:
+                arrival[copy.known] = again
+                copy.known += 1
+    device.work = batch.finish
+    device.size -= 1
+    copy.free += 1
+    device.active -= copy.free == copy.instances
+    last: Batch = batches[device.size]
+    batch.copy, batch.finish = last.copy, last.finish
+    batch.begin, batch.end = last.begin, last.end
+    _look_ahead(copy, arrival)
+    _settle(device, copy, arrival, latency)
 
 
 @compiled
-def _arrive(device: Device, copy: int, now: float) -> None:
-    copies, requests, queues, _ = device
-    _refuse_late(device, copy, now)
-    place = queues.seen[copy]
-    queues.seen[copy] += 1
-    _look_ahead(requests, queues, copy)
-    if copies.queue[copy] and queues.waiting[copy] >= copies.queue[copy]:
-        requests.latency[place] = REFUSED
+def _arrive(device: Device, copy: Copy, arrival: Floats, latency: Floats) -> None:
+    _refuse_late(device, copy, arrival, latency)
+    if copy.queue and copy.waiting >= copy.queue:
+        latency[copy.seen] = REFUSED
     else:
-        queues.waiting[copy] += 1
-    _settle(device, copy, now)
+        copy.waiting += 1
+    copy.seen += 1
+    _look_ahead(copy, arrival)
+    _settle(device, copy, arrival, latency)
 
 
 @compiled
-def _start(device: Device, copy: int, now: float) -> None:
+def _start(
+    device: Device, copies: Records, batches: Records, chosen: int, curves: Floats,
+    arrival: Floats, latency: Floats,
+) -> None:  # fmt: skip
     """Starts a batch, unless so much has timed out that there is none any more."""
-    copies, requests, queues, flight = device
-    _settle(device, copy, now)
-    if queues.ready[copy] > now:
+    copy: Copy = copies[chosen]
+    _settle(device, copy, arrival, latency)
+    if copy.ready > device.now:
         return
-    size = min(queues.waiting[copy], copies.max_batch[copy])
-    begin = end = queues.head[copy]
+    size = min(copy.waiting, copy.max_batch)
+    batch: Batch = batches[device.size]
+    batch.copy, batch.begin = chosen, copy.head
     taken = 0
     while taken < size:
-        taken += requests.latency[end] != REFUSED
-        end += 1
-    slot = flight.size[0]
-    if slot == 0:
-        flight.work[0] = 0.0
-    flight.copy[slot], flight.begin[slot], flight.end[slot] = copy, begin, end
-    flight.finish[slot] = flight.work[0] + copies.curves[copy, size - 1]
-    flight.size[0] += 1
-    flight.active[0] += queues.free[copy] == copies.instances[copy]
-    queues.head[copy] = end
-    queues.waiting[copy] -= size
-    queues.free[copy] -= 1
-    queues.executions[copy] += 1 / copies.instances[copy]
-    _settle(device, copy, now)
+        taken += latency[copy.head] != REFUSED
+        copy.head += 1
+    batch.end = copy.head
+    if device.size == 0:
+        device.work = 0.0
+    batch.finish = device.work + curves[chosen, size - 1]
+    device.size += 1
+    device.active += copy.free == copy.instances
+    copy.waiting -= size
+    copy.free -= 1
+    copy.executions += 1.0 / copy.instances
+    _settle(device, copy, arrival, latency)
 
 
 @compiled
-def _look_ahead(requests: Requests, queues: Queues, copy: int) -> None:
-    seen = queues.seen[copy]
-    queues.due[copy] = requests.arrival[seen] if seen < queues.known[copy] else np.inf
+def _look_ahead(copy: Copy, arrival: Floats) -> None:
+    copy.due = arrival[copy.seen] if copy.seen < copy.known else np.inf
 
 
 @compiled
-def _refuse_late(device: Device, copy: int, now: float) -> None:
+def _refuse_late(device: Device, copy: Copy, arrival: Floats, latency: Floats) -> None:
     """Drops from the queue's head what has timed out or was refused on arrival."""
-    copies, requests, queues, _ = device
-    timeout, head = copies.timeout[copy], queues.head[copy]
-    while head < queues.seen[copy]:
-        refused = requests.latency[head] == REFUSED
-        if not refused and now <= requests.arrival[head] + timeout:
-            break
+    while copy.head < copy.seen:
+        refused = latency[copy.head] == REFUSED
+        if not refused and device.now <= arrival[copy.head] + copy.timeout:
+            return
         if not refused:
-            requests.latency[head] = REFUSED
-            queues.waiting[copy] -= 1
-        head += 1
-    queues.head[copy] = head
+            latency[copy.head] = REFUSED
+            copy.waiting -= 1
+        copy.head += 1
 
 
 @compiled
-def _settle(device: Device, copy: int, now: float) -> None:
+def _settle(device: Device, copy: Copy, arrival: Floats, latency: Floats) -> None:
     """When this copy may start a batch, from what waits now."""
-    copies, requests, queues, _ = device
-    _refuse_late(device, copy, now)
-    waiting = queues.waiting[copy]
-    if waiting == 0 or queues.free[copy] == 0:
-        queues.ready[copy] = np.inf
-    elif waiting >= copies.max_batch[copy]:
-        queues.ready[copy] = now
+    _refuse_late(device, copy, arrival, latency)
+    if copy.waiting == 0 or copy.free == 0:
+        copy.ready = np.inf
+    elif copy.waiting >= copy.max_batch:
+        copy.ready = device.now
     else:
-        queues.ready[copy] = requests.arrival[queues.head[copy]] + copies.delay[copy]
+        copy.ready = arrival[copy.head] + copy.delay
