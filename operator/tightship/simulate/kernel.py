@@ -107,8 +107,9 @@ def _first_ready(device: Device, copies: Records) -> tuple[int, float]:
         copy: Copy = copies[number]
         if copy.ready < np.inf and copy.ready <= least:
             start = max(copy.ready, device.now)
-            if start < least or copy.executions < executions:
-                first, least, executions = number, start, copy.executions
+            each = copy.executions / copy.instances
+            if start < least or each < executions:
+                first, least, executions = number, start, each
     return first, least
 
 
@@ -174,7 +175,7 @@ def _start(
     device.active += copy.free == copy.instances
     copy.waiting -= size
     copy.free -= 1
-    copy.executions += 1.0 / copy.instances
+    copy.executions += 1
     _settle(device, copy, arrival, latency)
 
 

@@ -44,7 +44,7 @@ class Copy:
     known: int  # behind the last whose arrival is known
     waiting: int  # requests
     free: int  # instances
-    executions: float  # per instance
+    executions: int  # batches started
     due: float  # the next arrival
     ready: float  # when a batch may start; inf while none may
 
