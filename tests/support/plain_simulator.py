@@ -87,11 +87,11 @@ def run(
     now = 0.0
     while True:
         slowdown = len(flight) * (1 + sharing.interference * (_models(flight) > 1))
-        then = min(
-            min((now + batch.left * slowdown for batch in flight), default=math.inf),
-            min(copy.due() for copy in copies),
-            math.inf if sharing.exclusive and flight else _earliest(copies, now),
-        )
+        then = min([
+            *(now + batch.left * slowdown for batch in flight),
+            *(copy.due() for copy in copies),
+            *(max(copy.ready(), now) for copy in copies if not (sharing.exclusive and flight)),
+        ])  # fmt: skip
         if then == math.inf:
             return [[copy.latencies[number] for number in range(copy.seen)] for copy in copies]
         for batch in flight:
@@ -124,10 +124,6 @@ def _copies(tenants: Tenants, arrivals: Sequence[Floats]) -> list[Copy]:
 
 def _models(flight: Sequence[Batch]) -> int:
     return len({id(batch.copy) for batch in flight})
-
-
-def _earliest(copies: Sequence[Copy], now: float) -> float:
-    return min(max(copy.ready(), now) for copy in copies)
 
 
 def _started(

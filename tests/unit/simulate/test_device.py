@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,7 +84,7 @@ TWO = tenants(rate=1, slo=1, curves=[[1.0], [2.0]])
     ],
 )
 def test_a_copy(changes: dict[str, float], arrivals: list[float], latencies: list[float]) -> None:
-    copy = tenants(**{"rate": 1, "slo": 1, "curves": ONE.curves, "max_batch": 3, **changes})
+    copy = replace(ONE, **{field: np.array([value]) for field, value in changes.items()})
     np.testing.assert_allclose(ran(copy, [arrivals]).latencies[0], latencies)
 
 
