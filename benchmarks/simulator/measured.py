@@ -64,8 +64,8 @@ _QUANTITIES: Mapping[str, Callable[[Ratio], float]] = {
 
 def ratios() -> list[Ratio]:
     """One for each measured closed loop."""
-    setups = _rows("setups.csv")
-    runs = _rows("runs.csv")
+    setups = rows("setups.csv")
+    runs = rows("runs.csv")
     found = []
     for setup in setups:
         mine = [run for run in runs if run["setup"] == setup["setup"]]
@@ -110,7 +110,8 @@ def _seconds(run: Row, *columns: str) -> float:
     return sum(float(run[column]) for column in columns) / 1000
 
 
-def _rows(name: str) -> list[dict[str, str]]:
+def rows(name: str) -> list[dict[str, str]]:
+    """The lines of a file of the measurements."""
     with (DATA / name).open(newline="") as file:
         return list(csv.DictReader(file))
 
