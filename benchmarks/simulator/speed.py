@@ -53,7 +53,9 @@ def _add_device(bench: Bench, models: int, sharing: Sharing) -> None:
     count = sum(len(one) for one in arrivals)
     rates = _rates(lambda: _done(asked, arrivals, sharing, until), count)
     kind = "in turns" if sharing.exclusive else "side by side"
-    _add(bench, f"requests/s, {models} models {kind}", rates, f"{count} requests")
+    _add(
+        bench, f"requests/s, {models} model{'s' * (models > 1)} {kind}", rates, f"{count} requests"
+    )
 
 
 def _add_fleet(bench: Bench) -> None:

@@ -45,7 +45,7 @@ class Tenants:
         return len(self.model)
 
 
-def tenants(  # noqa: PLR0913 - a column each
+def tenants(  # noqa: PLR0913 (a column each)
     *,
     rate: ArrayLike,
     slo: ArrayLike,
@@ -64,11 +64,15 @@ def tenants(  # noqa: PLR0913 - a column each
     """Copies from arrays of K or numbers for all of them; without `model` each is one of its own.
 
     Raises:
-        ValueError: a number is out of its range, or copies of one model disagree on its stream.
+        ValueError: there are none, a number is out of its range, or copies of one model disagree
+            on its stream.
     """
     table = np.atleast_2d(np.asarray(curves, np.float64))
-    columns = (rate, slo, device, cv, clients, pause, max_batch, delay, instances, queue, timeout)
+    columns = [rate, slo, device, cv, clients, pause, max_batch, delay, instances, queue, timeout]
+    columns += [] if model is None else [model]
     count = np.broadcast_shapes((len(table),), *(np.shape(column) for column in columns))[0]
+    if count == 0:
+        raise ValueError("there are no copies; a simulation needs one")
     made = Tenants(
         model=_ints(np.arange(count) if model is None else model, count),
         device=_ints(device, count),
@@ -119,6 +123,7 @@ def _check(made: Tenants) -> None:
     closed = made.clients > 0
     unlimited = (made.queue == 0) & np.isinf(made.timeout)
     needs = {
+        "model is 0 or more": made.model >= 0,
         "rate is finite and 0 or more": np.isfinite(made.rate) & (made.rate >= 0),
         "cv is above 0": made.cv > 0,
         "clients is 0 or more": made.clients >= 0,

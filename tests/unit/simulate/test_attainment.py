@@ -98,6 +98,8 @@ def test_an_overloaded_model_fails_most_of_its_requests() -> None:
 @pytest.mark.parametrize(
     ("changes", "need"),
     [
+        ({"model": [0, -1]}, "copy 1: model is 0 or more"),
+        ({"rate": [], "curves": np.empty((0, 1))}, "there are no copies"),
         ({"rate": [1, -1]}, "copy 1: rate is finite and 0 or more"),
         ({"cv": 0}, "copy 0: cv is above 0"),
         ({"clients": [0, -1]}, "copy 1: clients is 0 or more"),
