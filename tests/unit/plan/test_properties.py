@@ -51,8 +51,8 @@ def change(world: World, step: tuple[Any, ...]) -> None:
             write = world.edit if name in world.models else world.add
             age = refresh * 2 or None
             write(name, model_spec(uri, replicas=replicas, refresh=refresh, age=age, cron=cron))
-        case ("delete", name) if name in world.models:
-            world.delete(name)
+        case ("delete", name):
+            _delete(world, name)
         case ("asks", name, rate):
             world.asked[name] = replace(ASKED, rate=rate) if rate else Traffic(rate=0)
         case ("wait", steps):
@@ -66,6 +66,11 @@ def change(world: World, step: tuple[Any, ...]) -> None:
             world.restart_operator()
         case (fault, index):
             _break(world, fault, index)
+
+
+def _delete(world: World, name: str) -> None:
+    if name in world.models:
+        world.delete(name)
 
 
 def _pool(spec: ServingPoolSpec, what: str) -> ServingPoolSpec:

@@ -1,0 +1,1 @@
+"""The event simulator: how fast it is, and how near to measurements."""
