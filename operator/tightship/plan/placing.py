@@ -70,7 +70,7 @@ def _wishes(
     """Servers of each model, so that every objective is kept that can be.
 
     First in the room that there is now; where somebody finds none so, in that too which is being
-    freed, and at last on servers that are to be replaced.
+    freed, then on servers that are to be replaced, and at last with copies on one node.
     """
     wanted = [replace(i, copies=min(i.copies, max_servers)) for i in items if i.copies > 0]
     rooms = (*servers, *new)
@@ -86,7 +86,10 @@ def _wishes(
     if not complete and freed != rooms:
         found, complete = _planned(asked, freed)
     if not complete and any(room.old for room in rooms):
-        found, _ = _planned(asked, tuple(replace(room, old=False) for room in freed))
+        freed = tuple(replace(room, old=False) for room in freed)
+        found, complete = _planned(asked, freed)
+    if not complete and len({room.node for room in rooms if room.node}) > 1:
+        found, _ = _planned(asked, tuple(replace(room, node=None) for room in freed))
     return found
 
 

@@ -189,6 +189,20 @@ CASES: dict[str, tuple[list[Item], list[Server], int, dict[str, tuple[str, ...]]
         {"a": ("s",), "b": ("t",)},
         {},
     ),
+    "copies are spread over nodes": (
+        [item("a", 10, 2)],
+        [server("s", node="n"), server("t", node="n"), server("u", node="m")],
+        3,
+        {"a": ("s", "u")},
+        {},
+    ),
+    "copies on one node rather than none": (
+        [item("a", 10, 2, copy("s", 10))],
+        [server("s", 10, node="n"), server("t", node="n"), server("u", 100, node="m")],
+        3,
+        {"a": ("s", "t")},
+        {},
+    ),
     "a model that was not measured has a server of its own": (
         [item("a", 1, work=Work()), item("b", 1)],
         [server("s"), server("t")],
