@@ -129,7 +129,7 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.AWAITING_CONVERSION: "there is no artifact to place yet",
     Reason.AWAITING_SERVER: "a server is being started for it",
     Reason.AWAITING_ROOM: "room on a server becomes free when a leaving model is unloaded",
-    Reason.NO_ROOM: "no server has the room or the time, and the pool may have no more of them",
+    Reason.NO_ROOM: "no server has room and the pool may have no more of them",
     Reason.TOO_LARGE: "the model needs more memory than an empty server has",
     Reason.TOO_FEW_SERVERS: "each copy needs a server of its own and the pool has too few",
     Reason.NO_ROOM_FOR_UPDATE: "no server can hold the old and the new version; the old serves",

@@ -101,16 +101,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortage:
-    """Why a model has fewer copies, or another version, than wanted.
-
-    `server` is the one that it waits for. `crowded`: some server has the memory, but with one more
-    copy it could not keep its models' objectives.
-    """
+    """Why a model has fewer copies, or another version, than wanted."""
 
     reason: Reason
     missing: int
-    server: str | None = None
-    crowded: bool = False
+    server: str | None = None  # the one that it waits for
+    waiting: str | None = None  # why that one does not start, in the scheduler's or kubelet's words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,9 +114,11 @@ class Placement:
     """Servers by model, sorted; what could not be placed and why; how many servers that takes.
 
     `pinned` are copies that keep the version they have because no server has room for both.
+    `crowded` are models whose servers have not the time for all objectives, as no other has.
     """
 
     servers: Mapping[str, tuple[str, ...]]
     shortages: Mapping[str, Shortage]
     pinned: frozenset[tuple[str, str]]
+    crowded: frozenset[str]
     wanted_servers: int

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tightship.api.traffic import Traffic
 from tightship.plan.pack import (
     Bound,
     Device,
@@ -17,13 +18,14 @@ from tightship.plan.pack import (
     Fleet,
     Model,
     Plan,
+    Reason,
     Setting,
     profile,
     replan,
 )
 from tightship.plan.pack.feasibility import RHO_MAX, stretch
 from tightship.plan.placement import Standing
-from tightship.plan.transition import Transition, may_open, preferred, staying
+from tightship.plan.transition import Transition, Wishes, may_open, preferred, staying
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,10 +35,6 @@ if TYPE_CHECKING:
 
 SERVER = "server"
 """The one type of device: the servers of a pool are alike."""
-
-IDLE_DUTY = 0.001
-"""Duty of a copy whose requests nobody has counted yet: one millisecond of work a second. It bounds
-the models of a server at 750 until they are."""
 
 
 def place(
@@ -66,31 +64,44 @@ def place(
 
 def _wishes(
     items: Sequence[Item], servers: Sequence[Server], new: Sequence[Server], max_servers: int
-) -> Mapping[str, tuple[str, ...]]:
+) -> Wishes:
     """Servers of each model, so that every objective is kept that can be.
 
     First in the room that there is now; where somebody finds none so, in that too which is being
-    freed, then on servers that are to be replaced, and at last with copies on one node.
+    freed, then on servers that are to be replaced, then with copies on one node. At last who finds
+    no server with the time goes where the memory is: answers that are late are better than none.
     """
     wanted = [replace(i, copies=min(i.copies, max_servers)) for i in items if i.copies > 0]
     rooms = (*servers, *new)
     if not wanted or not any(room.memory > 0 for room in rooms):
-        return {}
+        return Wishes({}, frozenset())
     corrections = _corrections(wanted)
     asked = tuple(
         _Asked(replace(item, placed=()), corrections.get(item.model, 1.0), _places(item, servers))
         for item in wanted
     )
-    found, complete = _planned(asked, rooms)
     freed = tuple(replace(room, used=room.used - room.freeing, freeing=0) for room in rooms)
-    if not complete and freed != rooms:
-        found, complete = _planned(asked, freed)
-    if not complete and any(room.old for room in rooms):
-        freed = tuple(replace(room, old=False) for room in freed)
-        found, complete = _planned(asked, freed)
-    if not complete and len({room.node for room in rooms if room.node}) > 1:
-        found, _ = _planned(asked, tuple(replace(room, node=None) for room in freed))
-    return found
+    newer = tuple(replace(room, old=False) for room in freed)
+    apart = tuple(replace(room, node=None) for room in newer)
+    for room in dict.fromkeys((rooms, freed, newer, apart)):
+        found, late = _planned(asked, room)
+        if not late.missing:
+            return Wishes(found, late.stuck)
+    patient = tuple(_patient(each) if each.item.model in late.missing else each for each in asked)
+    return Wishes(_planned(patient, apart)[0], late.missing | late.stuck)
+
+
+def _patient(asked: _Asked) -> _Asked:
+    """The same model, taken for asked by nobody."""
+    work = replace(asked.item.work, traffic=None)
+    return asked._replace(item=replace(asked.item, work=work))
+
+
+class _Late(NamedTuple):
+    """Models that lack copies, and those that stay where an objective is missed."""
+
+    missing: frozenset[str]
+    stuck: frozenset[str]
 
 
 class _Asked(NamedTuple):
@@ -112,8 +123,8 @@ def _places(item: Item, servers: Sequence[Server]) -> tuple[str, ...]:
 @lru_cache(maxsize=8)
 def _planned(
     asked: tuple[_Asked, ...], rooms: tuple[Server, ...]
-) -> tuple[Mapping[str, tuple[str, ...]], bool]:
-    """Servers by model, and whether every copy has one; kept, because plans are made often."""
+) -> tuple[Mapping[str, tuple[str, ...]], _Late]:
+    """Servers by model, and who has not all; kept, because plans are made often."""
     models = [_model(each.item, each.correction) for each in asked]
     fleet = Fleet(types=(_kind(rooms),))
     plan = replan(_present(asked, rooms), models, fleet, budget=0.0, displace=False).plan
@@ -121,7 +132,9 @@ def _planned(
         model: tuple(rooms[device.number].name for device in devices)
         for model, devices in plan.placement.items()
     }
-    return found, not any(wait.missing for wait in plan.waits)
+    missing = frozenset(wait.model for wait in plan.waits if wait.missing)
+    stuck = frozenset(w.model for w in plan.waits if w.reason is Reason.NO_ROOM_TO_MOVE)
+    return found, _Late(missing, stuck - missing)
 
 
 def _present(asked: Sequence[_Asked], rooms: Sequence[Server]) -> Plan:
@@ -168,18 +181,19 @@ def _kind(rooms: Sequence[Server]) -> DeviceType:
 
 
 def _model(item: Item, correction: float) -> Model:
-    """The item as packing sees it; its number of copies is the user's."""
+    """The item as packing sees it; its number of copies is the user's.
+
+    What nobody asks has no objective to keep, and what was not counted yet is taken for that.
+    """
     known = _profile(item.work, item.memory).corrected(correction)
-    traffic, rate, cv = item.work.traffic, 0.0, 1.0
-    if traffic is not None:
-        rate, cv = traffic.rate * max(1.0, traffic.rows), traffic.cv or 1.0
-    idle = IDLE_DUTY * item.copies / known.latency(1) if known.measured else 0.0
+    traffic = item.work.traffic or Traffic(rate=0)
+    slo = item.work.slo if item.work.slo is not None and traffic.rate > 0 else math.inf
     return Model(
         name=item.model,
         profiles={SERVER: known},
-        rate=max(rate, idle),
-        cv=cv,
-        slo=item.work.slo if item.work.slo is not None else math.inf,
+        rate=traffic.rate * max(1.0, traffic.rows),
+        cv=traffic.cv or 1.0,
+        slo=slo,
         network=item.work.network,
         min_copies=item.copies,
         max_copies=item.copies,

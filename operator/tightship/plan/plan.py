@@ -253,9 +253,9 @@ class _Planner:
                 snapshot.namespace,
                 placement.servers.get(name, ()),
                 fleet.seen(name),
-                shortage,
-                waiting if shortage else None,
+                replace(shortage, waiting=waiting) if shortage and waiting else shortage,
                 freshness(found.model, found.outcome, self._spec.converter.retries, snapshot.now),
+                crowded=name in placement.crowded,
                 paused=self._pool.paused,
             )
             if not self._memo.of(name, is_told, subject, self._spec):

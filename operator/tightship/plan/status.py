@@ -75,9 +75,9 @@ def subject_of(
     places: tuple[str, ...],
     sights: tuple[Sight, ...],
     shortage: Shortage | None,
-    waiting: str | None,
     fresh: Condition | None,
     *,
+    crowded: bool,
     paused: bool,
 ) -> Subject:
     """A model's target and what became of it; `paused` is the pool's."""
@@ -95,8 +95,8 @@ def subject_of(
         invalid=found.invalid,
         conflict=found.conflict,
         paused=found.model.paused or paused,
-        waiting=waiting,
         fresh=fresh,
+        crowded=crowded,
     )
 
 

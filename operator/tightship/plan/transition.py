@@ -7,7 +7,7 @@ and versions under replacement included, so every move can be made before anythi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tightship.api.conditions import Reason
 from tightship.plan.placement import Placement, Server, Shortage, Standing
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from tightship.plan.placement import Copy, Item
+
+
+class Wishes(NamedTuple):
+    """Servers where each model shall be, and models for which those have not the time."""
+
+    servers: Mapping[str, Sequence[str]]
+    crowded: frozenset[str]
 
 
 def may_open(servers: Iterable[Server], max_servers: int) -> int:
@@ -74,7 +81,7 @@ def _room(server: Server) -> _Room:
 
 
 class Transition:
-    """The step from the servers as they are towards `wishes`: servers by model.
+    """The step from the servers as they are towards `wishes`.
 
     `new` are those that may be started, of `new_memory` bytes; a wish may name one of them.
     """
@@ -84,14 +91,14 @@ class Transition:
         servers: Sequence[Server],
         new: Sequence[Server],
         new_memory: int,
-        wishes: Mapping[str, Sequence[str]],
+        wishes: Wishes,
     ) -> None:
         ordered = preferred(servers)
         self._standings = {s.name: s.standing for s in ordered}
         self._rooms = {s.name: _room(s) for s in ordered}
         self._open = [r for r in self._rooms.values() if r.server.standing is Standing.OPEN]
         self._new = {s.name: _room(s) for s in new}
-        self._wishes = wishes
+        self._wishes, self._crowded = wishes
         self._largest = max(new_memory, *(s.memory for s in servers), 0)
         self._started: set[str] = set()
         self._kept: dict[str, set[str]] = {}
@@ -120,6 +127,7 @@ class Transition:
             servers={item.model: tuple(sorted(self._kept[item.model])) for item in ordered},
             shortages=self._shortages,
             pinned=frozenset(self._pinned),
+            crowded=self._crowded,
             wanted_servers=self._wanted(used, min_servers, max_servers),
         )
 
@@ -237,10 +245,7 @@ class Transition:
         if reason is not None:
             also = self._shortages.get(item.model)
             missing += also.missing if also else 0
-            crowded = reason is Reason.NO_ROOM and any(r.fits(item) for r in self._open)
-            self._shortages[item.model] = Shortage(
-                reason=reason, missing=missing, server=server, crowded=crowded
-            )
+            self._shortages[item.model] = Shortage(reason=reason, missing=missing, server=server)
 
     def _future(self, item: Item) -> tuple[_Room | None, Reason]:
         for room in self._wished(item):

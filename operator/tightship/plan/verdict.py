@@ -49,8 +49,8 @@ class Subject:
     invalid: Condition | None = None
     conflict: bool = False  # a Service of that name is not ours
     paused: bool = False
-    waiting: str | None = None  # why the server that it waits for does not start
     fresh: Condition | None = None  # None: nobody asked
+    crowded: bool = False  # no server has the time to keep its objective beside the others'
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,10 @@ def _placed(subject: Subject) -> Condition:
         return _short(subject, subject.shortage)
     if not places:
         return _unknown(kind, Reason.AWAITING_PLACEMENT, "No server is known yet.")
-    return _true(kind, Reason.PLACED, f"{_copies(len(places))} on {_names(places)}.")
+    message = f"{_copies(len(places))} on {_names(places)}."
+    if subject.crowded:
+        message += " No server has the time to keep all objectives: raise the pool's maxServers."
+    return _true(kind, Reason.PLACED, message)
 
 
 def _short(subject: Subject, shortage: Shortage) -> Condition:
@@ -168,7 +171,7 @@ def _short(subject: Subject, shortage: Shortage) -> Condition:
     memory = f"{subject.wanted.entry.memory if subject.wanted else 0} bytes"
     match shortage.reason:
         case Reason.AWAITING_SERVER:
-            wait = f": {subject.waiting}" if subject.waiting else "."
+            wait = f": {shortage.waiting}" if shortage.waiting else "."
             return _unknown(kind, shortage.reason, f"{have}; a server is being started{wait}")
         case Reason.AWAITING_ROOM:
             message = f"{have}; room on {server} is free when a leaving model is unloaded."
@@ -189,10 +192,7 @@ def _short(subject: Subject, shortage: Shortage) -> Condition:
             remedy = "Raise the pool's maxServers, or lower replicas, or remove a model."
             if server is not None:
                 have = f"{server} is to be replaced"
-            why = f"no server has {memory} free"
-            if shortage.crowded:
-                why = "servers that have the memory would miss an objective with one more copy"
-            message = f"{have}: {why}. {remedy}"
+            message = f"{have}: no server has {memory} free. {remedy}"
     return _false(kind, shortage.reason, message)
 
 

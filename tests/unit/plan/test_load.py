@@ -10,7 +10,6 @@ from tests.unit.plan.world import World, model_spec, pool_spec
 
 from tightship.api.conditions import ConditionType, find_condition
 from tightship.api.traffic import Traffic
-from tightship.api.v1alpha1 import LatencyObjective, Slo
 
 
 def busy(world: World, name: str, rate: float, **serving: Any) -> None:  # noqa: ANN401
@@ -58,14 +57,23 @@ def test_known_traffic_decides_where_models_come_back() -> None:
     assert world.servers_of("b") != world.servers_of("a")
 
 
-def test_a_full_pool_says_what_is_lacking() -> None:
+def placed(world: World, name: str) -> tuple[str, str]:
+    told = find_condition(world.models[name].status, ConditionType.PLACED)
+    return told["reason"], told["message"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_full_pool_serves_late_and_says_so(*, lost: bool) -> None:
+    """Whether a model came to be where it is before or after anybody knew what it takes."""
     world = World(pool_spec(servers=(1, 1)))
-    busy(world, "a", 620)
-    world.add("b", model_spec("s3://m/b", slo=Slo(latency=LatencyObjective(target=0.005))))
-    world.settle()
-    told = find_condition(world.models["b"].status, ConditionType.PLACED)
-    assert told["reason"] == "NoRoom"
-    assert "have the memory would miss an objective with one more copy" in told["message"]
-    world.asked["a"] = Traffic(rate=10, rows=1, batch=1, busy=0.0012, cv=1.0)
-    world.settle()
+    busy(world, "a", 500)
+    busy(world, "b", 300)
+    if lost:
+        world.kill_pod(world.servers_of("a")[0])
+        world.settle()
+    assert world.ready("a")
     assert world.ready("b")
+    assert any("No server has the time" in placed(world, name)[1] for name in ("a", "b"))
+    world.asked["a"] = replace(world.asked["a"], rate=10)
+    world.settle()
+    assert not any("No server has the time" in placed(world, name)[1] for name in ("a", "b"))

@@ -428,13 +428,20 @@ class World:
         )
 
     def _traffic(self, pod: Pod, name: str) -> Traffic | None:
-        """A copy's part: requests are spread evenly over those that answer."""
+        """A copy's part: requests are spread evenly over those that answer, models share time."""
         asked = self.asked.get(name)
         if asked is None or self.now - pod.loaded_at[name] < WATCHED:
             return None
-        endpoint, copies = self.endpoints.get((name, pod.name)), self.answering(name)
-        mine = endpoint is not None and endpoint.ready
-        return replace(asked, rate=asked.rate / copies) if mine else Traffic(rate=0.0)
+        rate = self._rate(name, pod)
+        others = sum(self._rate(n, pod) * a.busy for n, a in self.asked.items() if n != name)
+        busy = round(asked.busy / (1 - min(0.75, others)), 5)
+        return replace(asked, rate=rate, busy=busy) if rate else Traffic(rate=0.0)
+
+    def _rate(self, name: str, pod: Pod) -> float:
+        """Requests a second that a copy gets, each an execution of its own."""
+        endpoint = self.endpoints.get((name, pod.name))
+        mine = endpoint is not None and endpoint.ready and name in pod.serves
+        return self.asked[name].rate / self.answering(name) if mine else 0.0
 
     # One step
 
