@@ -23,6 +23,7 @@ from tightship.plan.pack import (
     profile,
     replan,
 )
+from tightship.plan.pack.choice import largest_batch
 from tightship.plan.pack.feasibility import RHO_MAX, stretch
 from tightship.plan.placement import Standing
 from tightship.plan.transition import Transition, Wishes, may_open, preferred, staying
@@ -159,7 +160,11 @@ def _present(asked: Sequence[_Asked], rooms: Sequence[Server]) -> Plan:
 
 
 def _setting(item: Item) -> Setting:
-    return Setting(SERVER, item.copies, max(1, item.work.max_batch), item.work.delay)
+    """The user's copies and queue delay, and the batches that these make of the requests."""
+    work, traffic = item.work, item.work.traffic or Traffic(rate=0)
+    formed = 1.0 + traffic.rate * max(1.0, traffic.rows) / item.copies * work.delay
+    batch = largest_batch(formed, traffic.cv or 1.0, max(1, work.max_batch))
+    return Setting(SERVER, item.copies, int(batch), work.delay)
 
 
 def _kind(rooms: Sequence[Server]) -> DeviceType:

@@ -11,7 +11,7 @@ from tightship.plan.pack import feasibility
 from tightship.plan.pack.feasibility import LEVELS, RHO_MAX, Execution
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from tightship.plan.pack.columns import Columns, Curves
     from tightship.plan.pack.demand import DeviceType
@@ -124,6 +124,11 @@ class _Option:
             mine[rows] = theirs[rows]
 
 
+def largest_batch(formed: ArrayLike, cv: ArrayLike, most: ArrayLike) -> Floats:
+    """The batch that a burst may come to, where `formed` is expected and `most` is allowed."""
+    return np.minimum(most, np.ceil(np.asarray(formed) + _BURST * np.square(cv)))
+
+
 def choose(
     models: Columns,
     curves: Curves,
@@ -233,7 +238,7 @@ class _Search:
         most = self._curves.max_batch[rows]
         formed = np.clip(1.0 + rate * delay, 1.0, most)
         if batch is None:
-            batch = np.minimum(most, np.ceil(formed + _BURST * self._models.cv[rows] ** 2))
+            batch = largest_batch(formed, self._models.cv[rows], most)
         formed = np.minimum(formed, batch)
         seconds = self._latency(formed, rows)
         longest = self._latency(batch, rows)

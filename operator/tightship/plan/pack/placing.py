@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -47,6 +48,7 @@ class Placing:
         self._lanes, self._priority = lanes, priority
         self._cost = np.stack([lane.cost for lane in lanes])
         self._evicted: dict[int, list[int]] = {}
+        self._displaced_copies: Counter[int] = Counter()
 
     def settle(self, *, displace: bool = True) -> None:
         """Everything that has to change; models of lower priority make room only to `displace`."""
@@ -171,6 +173,9 @@ class Placing:
         if self._evicted.get(row):
             self._evicted[row].pop()
             self.forced += 1
+        elif self._displaced_copies[row]:
+            self._displaced_copies[row] -= 1
+            self.forced += 1
 
     def _stay(self, row: int) -> None:
         """Evicted copies that found no room stay where they answer."""
@@ -194,6 +199,7 @@ class Placing:
             self.later.add((at, row, device))
             self._came(at, row)
             displaced.update(victims)
+            self._displaced_copies.update(victims)
         return displaced
 
     def _displaced(self, at: int, row: int) -> tuple[int, list[int]] | None:
