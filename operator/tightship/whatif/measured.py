@@ -1,0 +1,92 @@
+"""What is known of a model's cost: its profile.json, else what its status says, else nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tightship.plan import figures
+from tightship.plan.pack import profile as pack_profile
+from tightship.triton.profile import Profile
+from tightship.whatif.errors import QuestionError
+
+if TYPE_CHECKING:
+    from tightship.whatif.resources import Model
+
+LOAD_SECONDS = 30.0
+"""Load time of a model that was never seen loading."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """A model's cost for the planner, where it is from, and seconds of a request outside Triton."""
+
+    profile: pack_profile.Profile
+    origin: str
+    network: float = 0.0
+
+    @property
+    def measured(self) -> bool:
+        """Whether it was measured."""
+        return self.profile.measured
+
+
+def from_json(text: str, origin: str) -> Cost:
+    """The cost that a profile.json tells.
+
+    Raises:
+        QuestionError: it is none, or lacks what planning needs.
+    """
+    try:
+        found = Profile.from_json(text)
+        memory = found.memory_peak if found.memory_peak is not None else found.memory
+        if memory is None:
+            raise QuestionError(
+                f"{origin}: has no memory; import it again with --memory, or measure it where "
+                "memory can be seen"
+            )
+        profile = pack_profile.profile(
+            [point.batch for point in found.points],
+            [point.concurrency for point in found.points],
+            [point.busy_seconds for point in found.points],
+            memory=memory,
+            max_batch=max(1, found.max_batch),
+            load_seconds=LOAD_SECONDS if found.load_seconds is None else found.load_seconds,
+        )
+    except (ValueError, TypeError) as error:
+        raise QuestionError(
+            f"{origin}: {error}; write it anew by a conversion or an import"
+        ) from error
+    return Cost(profile=profile, origin=origin, network=_network(found))
+
+
+def from_status(model: Model) -> Cost | None:
+    """The cost that a status tells: one point, so that the model is planned at batch 1."""
+    artifact = model.status.get("artifact") or {}
+    busy, memory = figures.seconds(str(artifact.get("busyTime", ""))), artifact.get("memory")
+    if not busy or not isinstance(memory, int):
+        return None
+    load = figures.seconds(str(artifact.get("loadTime", ""))) or LOAD_SECONDS
+    profile = pack_profile.profile([1], [1], [busy], memory=memory, max_batch=1, load_seconds=load)
+    return Cost(profile=profile, origin="status")
+
+
+def unknown(server_memory: int) -> Cost:
+    """The cautious cost of a model that nobody measured: a server of its own."""
+    profile = pack_profile.Profile(memory=server_memory, load_seconds=LOAD_SECONDS)
+    return Cost(profile=profile, origin="not measured")
+
+
+def unbatched(cost: Cost) -> Cost:
+    """The cost of a model whose dynamic batching is off."""
+    return replace(cost, profile=replace(cost.profile, max_batch=1))
+
+
+def _network(found: Profile) -> float:
+    """What a request of one sample spends outside Triton with nobody else there."""
+    spent = [
+        point.mean - point.server_seconds
+        for point in found.points
+        if (point.batch, point.concurrency) == (1, 1) and point.server_seconds is not None
+    ]
+    return max(0.0, min(spent, default=0.0))
