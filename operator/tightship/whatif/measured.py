@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tightship.plan import figures
-from tightship.plan.pack import profile as pack_profile
+from tightship.plan import figures, pack
 from tightship.triton.profile import Profile
 from tightship.whatif.errors import QuestionError
 
 if TYPE_CHECKING:
     from tightship.whatif.resources import Model
+
+STATUS = "status"
+"""Origin of a cost that a model's status tells."""
 
 LOAD_SECONDS = 30.0
 """Load time of a model that was never seen loading."""
@@ -21,7 +23,7 @@ LOAD_SECONDS = 30.0
 class Cost:
     """A model's cost for the planner, where it is from, and seconds of a request outside Triton."""
 
-    profile: pack_profile.Profile
+    profile: pack.Profile
     origin: str
     network: float = 0.0
 
@@ -45,7 +47,7 @@ def from_json(text: str, origin: str) -> Cost:
                 f"{origin}: has no memory; import it again with --memory, or measure it where "
                 "memory can be seen"
             )
-        profile = pack_profile.profile(
+        profile = pack.profile(
             [point.batch for point in found.points],
             [point.concurrency for point in found.points],
             [point.busy_seconds for point in found.points],
@@ -67,13 +69,13 @@ def from_status(model: Model) -> Cost | None:
     if not busy or not isinstance(memory, int):
         return None
     load = figures.seconds(str(artifact.get("loadTime", ""))) or LOAD_SECONDS
-    profile = pack_profile.profile([1], [1], [busy], memory=memory, max_batch=1, load_seconds=load)
-    return Cost(profile=profile, origin="status")
+    profile = pack.profile([1], [1], [busy], memory=memory, max_batch=1, load_seconds=load)
+    return Cost(profile=profile, origin=STATUS)
 
 
 def unknown(server_memory: int) -> Cost:
     """The cautious cost of a model that nobody measured: a server of its own."""
-    profile = pack_profile.Profile(memory=server_memory, load_seconds=LOAD_SECONDS)
+    profile = pack.Profile(memory=server_memory, load_seconds=LOAD_SECONDS)
     return Cost(profile=profile, origin="not measured")
 
 

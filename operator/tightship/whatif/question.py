@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tightship.plan import inputs, packing
-from tightship.plan.pack.demand import MAX_COPIES, Device, DeviceType, Fleet, Model
+from tightship.plan.pack import Device, DeviceType, Fleet, Model
+from tightship.plan.pack.demand import MAX_COPIES
 from tightship.whatif.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ class Question:
         models = (replace(m, traffic=m.traffic.times(factor)) for m in self.models)
         return replace(self, models=tuple(models))
 
-    def limited(self, servers: int) -> Question:
-        """The same question with at most so many servers."""
-        return replace(self, max_servers=servers)
+    def afresh(self, servers: int) -> Question:
+        """The same question with at most so many servers, and nothing running."""
+        return replace(self, max_servers=servers, running=None)
 
     def objective(self, model: Wanted) -> LatencyObjective | None:
         """The model's latency objective: its own, else its class'."""

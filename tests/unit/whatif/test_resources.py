@@ -23,7 +23,7 @@ def test_the_example_is_read() -> None:
     assert len(found.models) == 9
     assert found.models["bert-6-layers"].spec.serving.replicas == 2
     pool = resources.read((EXAMPLE / "pool.yaml").read_text(), "pool.yaml")
-    assert pool.pools["gpus"].spec.max_servers == 4
+    assert pool.pools["gpus"].spec.max_servers == 6
 
 
 def test_a_list_of_kubectl_is_taken_apart_and_other_kinds_are_passed_over() -> None:
