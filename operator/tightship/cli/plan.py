@@ -21,20 +21,21 @@ from tightship.whatif.traffic import Traffic
 
 STATUS_WRONG, STATUS_NOT_FINE = 1, 3
 
-_OUTPUTS: dict[str, Callable[[Outlook], str]] = {
+OUTPUTS: dict[str, Callable[[Outlook], str]] = {
     "table": table.table,
     "json": document.text,
     "html": page.page,
     "svg": lambda found: f"{placement_map.standalone(found)}\n",
 }
+"""How an answer may be shown."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Answer; 1 for wrong inputs, 3 where a model waits or misses its objective."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
-        found = outlook.answer(_question(given))
-        text = _OUTPUTS[given.output](found)
+        found = answered(given)
+        text = OUTPUTS[given.output](found)
         if given.to is None:
             sys.stdout.write(text)
         else:
@@ -48,13 +49,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if found.fine else STATUS_NOT_FINE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    found = argparse.ArgumentParser(
         prog="tightship plan",
         description=__doc__,
         epilog="Exit status: 0 all is well, 1 wrong inputs, 3 a model waits or misses.",
     )
-    inputs = parser.add_argument_group("what is planned")
+    inputs = found.add_argument_group("what is planned")
     inputs.add_argument(
         "-f", "--filename", action="append", default=[], help="OptimizedModels in YAML; repeatable"
     )
@@ -65,21 +67,31 @@ def _parser() -> argparse.ArgumentParser:
         "--rate", action="append", default=[], metavar="NAME=RATE[,CV]",
         help="samples a second of one model, * for all others; wins over the file",
     )  # fmt: skip
-    live = parser.add_argument_group("what runs now")
+    live = found.add_argument_group("what runs now")
     live.add_argument("--from-cluster", action="store_true", help="read it; -f wins over it")
     live.add_argument("-n", "--namespace", default="default")
     live.add_argument("--kubeconfig", help="default: $KUBECONFIG, then ~/.kube/config")
     live.add_argument("--context", help="of the kubeconfig; default: its current one")
-    what = parser.add_argument_group("what if")
+    what = found.add_argument_group("what if")
     what.add_argument("--load", type=_factor, default=1.0, help="multiplies every rate")
     what.add_argument("--servers", type=_servers, help="at most so many, in the pool's place")
     what.add_argument("--fixed-copies", action="store_true", help="replicas, and no more")
     what.add_argument("--price", type=_factor, help="of one server for an hour")
     what.add_argument("--kappa", type=_factor, default=1.0, help="calibrates predicted waits")
-    shown = parser.add_argument_group("how it is shown")
-    shown.add_argument("--output", choices=_OUTPUTS, default="table")
+    shown = found.add_argument_group("how it is shown")
+    shown.add_argument("--output", choices=OUTPUTS, default="table")
     shown.add_argument("--to", type=Path, metavar="FILE", help="default: standard output")
-    return parser
+    return found
+
+
+def answered(given: argparse.Namespace) -> Outlook:
+    """The answer to what the arguments ask.
+
+    Raises:
+        QuestionError: it cannot be answered.
+        OSError: a file cannot be read.
+    """
+    return outlook.answer(_question(given))
 
 
 def _question(given: argparse.Namespace) -> Question:
@@ -146,7 +158,11 @@ def _pool(given: argparse.Namespace, found: Resources) -> tuple[Pool, Resources]
 
 
 def _traffic(given: argparse.Namespace, models: Mapping[str, Model]) -> dict[str, Traffic]:
-    loads = traffic.read(_text(given.traffic), str(given.traffic)) if given.traffic else {}
+    """What the flags say, else the file, else what the statuses tell."""
+    told = {name: traffic.of_status(model.status) for name, model in models.items()}
+    loads = {name: load for name, load in told.items() if load is not None}
+    if given.traffic:
+        loads.update(traffic.read(_text(given.traffic), str(given.traffic)))
     loads.update(traffic.flag(text) for text in given.rate)
     return traffic.of_all(loads, models)
 
@@ -154,7 +170,7 @@ def _traffic(given: argparse.Namespace, models: Mapping[str, Model]) -> dict[str
 def _cost(model: Model, folder: Path | None, server_memory: int) -> Cost:
     """What is known of a model: a file, else its status, else nothing."""
     cost = _profiled(model.name, folder) or measured.from_status(model)
-    cost = cost or measured.unknown(server_memory)
+    cost = measured.corrected(cost, model) if cost else measured.unknown(server_memory)
     return cost if model.spec.serving.dynamic_batching.enabled else measured.unbatched(cost)
 
 

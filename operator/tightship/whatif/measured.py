@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tightship.plan import figures, pack
+from tightship.plan.traffic import read_traffic
 from tightship.triton.profile import Profile
 from tightship.whatif.errors import QuestionError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tightship.whatif.resources import Model
 
 STATUS = "status"
@@ -63,14 +66,32 @@ def from_json(text: str, origin: str) -> Cost:
 
 
 def from_status(model: Model) -> Cost | None:
-    """The cost that a status tells: one point, so that the model is planned at batch 1."""
-    artifact = model.status.get("artifact") or {}
-    busy, memory = figures.seconds(str(artifact.get("busyTime", ""))), artifact.get("memory")
-    if not busy or not isinstance(memory, int):
+    """The cost that a status tells: how long batches compute, and what loading took where it is.
+
+    A status that tells batch 1 alone is planned at batch 1.
+    """
+    known = figures.read_artifact(model.status.get("artifact"), model.status.get("optimization"))
+    if known is None or not known.busy:
         return None
-    load = figures.seconds(str(artifact.get("loadTime", ""))) or LOAD_SECONDS
-    profile = pack.profile([1], [1], [busy], memory=memory, max_batch=1, load_seconds=load)
+    batches, seconds = zip(*known.busy, strict=True)
+    profile = pack.profile(
+        batches,
+        [1] * len(batches),
+        seconds,
+        memory=max([known.memory, *_loaded(model.status)]),
+        max_batch=max(1, known.max_batch) if len(batches) > 1 else 1,
+        load_seconds=known.load_seconds or LOAD_SECONDS,
+    )
     return Cost(profile=profile, origin=STATUS)
+
+
+def corrected(cost: Cost, model: Model) -> Cost:
+    """The cost as the servers live it: longer or shorter by what the status' traffic shows."""
+    live = read_traffic(model.status)
+    if live is None or not cost.measured or live.batch < 1 or live.busy <= 0:
+        return cost
+    factor = live.busy / cost.profile.latency(live.batch)
+    return replace(cost, profile=cost.profile.corrected(factor))
 
 
 def unknown(server_memory: int) -> Cost:
@@ -82,6 +103,11 @@ def unknown(server_memory: int) -> Cost:
 def unbatched(cost: Cost) -> Cost:
     """The cost of a model whose dynamic batching is off."""
     return replace(cost, profile=replace(cost.profile, max_batch=1))
+
+
+def _loaded(status: Mapping[str, Any]) -> list[int]:
+    """Bytes that loading took, on each server that could tell."""
+    return [int(e["memory"]) for e in status.get("placement") or () if "memory" in e]
 
 
 def _network(found: Profile) -> float:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from tightship.plan.pack import feasibility
-from tightship.whatif import growth, measured, packed
+from tightship.whatif import growth, packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -246,8 +246,8 @@ def _notes(question: Question, models: tuple[ModelOutlook, ...]) -> Iterator[str
     """What a reader must know to weigh the answer."""
     known = [
         (
-            "known by their status alone, so planned at batch 1; give a profile.json (--profiles)",
-            [m.name for m in models if m.origin == measured.STATUS],
+            "known at batch 1 alone, so planned at it; give a profile.json (--profiles)",
+            [m.name for m in question.models if len(m.cost.profile.batches) == 1],
         ),
         (
             "not measured, so on a server of their own; convert them, or use tightship import",

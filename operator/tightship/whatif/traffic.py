@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from tightship.plan.traffic import read_traffic
 from tightship.whatif.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -68,6 +69,14 @@ def flag(text: str) -> tuple[str, Traffic]:
         raise QuestionError(f"--rate {text}: must be NAME=RATE or NAME=RATE,CV, such as digits=120")
     entry = {"rate": rate} | ({"cv": cv} if cv else {})
     return name, _traffic(entry, f"--rate {text}")
+
+
+def of_status(status: Mapping[str, Any]) -> Traffic | None:
+    """What clients ask now, as the model's status tells it; None where it does not."""
+    live = read_traffic(status)
+    if live is None:
+        return None
+    return Traffic(rate=live.rate * (live.rows or 1.0), cv=1.0 if live.cv is None else live.cv)
 
 
 def of_all(given: Mapping[str, Traffic], models: Iterable[str]) -> dict[str, Traffic]:

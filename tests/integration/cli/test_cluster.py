@@ -8,7 +8,7 @@ import yaml
 from tests.integration.controller.harness import apply, model, namespace, pool
 from tests.support.apiserver import ApiServer
 
-from tightship.cli import cluster
+from tightship.cli import cluster, plan
 from tightship.kube import client
 from tightship.kube.client import Client
 from tightship.kube.connection import Connection
@@ -58,7 +58,9 @@ def running(apiserver: ApiServer, where: str) -> None:
     apply(apiserver, where, server("o-1", "other", "n-3"))
     for name, on in (("one", ["s-1"]), ("two", ["s-2", "gone"])):
         placement = [{"server": each, "digest": "c" * 64} for each in on]
-        status = {"status": {"artifact": ARTIFACT, "placement": placement}}
+        traffic = {"requestsPerSecond": "40.00", "samplesPerRequest": "2.50", "burstiness": "1.50"}
+        found = {"artifact": ARTIFACT, "placement": placement, "traffic": traffic}
+        status = {"status": found}
         apiserver.kubectl(
             "patch", "om", name, "-n", where, "--subresource=status", "--type=merge",
             "-p", json.dumps(status),
@@ -75,6 +77,27 @@ async def test_models_servers_and_where_they_are(apiserver: ApiServer) -> None:
     now = found.running("shared")
     assert now.servers == {"s-1": "n-1", "s-2": "n-2"}
     assert now.placement == {"one": ("s-1",), "two": ("s-2",)}
+
+
+def test_the_command_plans_from_what_runs(
+    apiserver: ApiServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = namespace(apiserver)
+    running(apiserver, where)
+    more = tmp_path / "more.yaml"
+    more.write_text(yaml.safe_dump_all([model("one", slo={"class": "None"}), model("three")]))
+    there = ["--from-cluster", "-n", where, "--kubeconfig", str(apiserver.kubeconfig)]
+    what = ["--pool", "shared", "-f", str(more), "--rate", "three=1", "--servers", "3"]
+    assert plan.main([*there, *what, "--output", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    told = {m["name"]: (m["verdict"], m["rate"], m["cv"], m["profile"]) for m in found["models"]}
+    assert told == {
+        "one": ("NoObjective", 100, 1.5, "status"),
+        "two": ("NoObjective", 100, 1.5, "status"),
+        "three": ("NotMeasured", 1, 1, "not measured"),
+    }
+    assert [each["model"] for each in found["changes"]["load"]].count("three") == 1
+    assert {server["name"] for server in found["servers"]} <= {"s-1", "s-2", "new-1"}
 
 
 async def test_a_long_list_comes_in_pages(

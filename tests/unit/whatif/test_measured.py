@@ -29,16 +29,54 @@ def test_without_batching_there_is_one_batch() -> None:
     assert cost.profile.max_batch == 1
 
 
-def test_a_status_is_one_point() -> None:
-    status = {"artifact": {"memory": 70_000_000, "busyTime": "1.91ms", "loadTime": "1.8s"}}
-    cost = measured.from_status(Model(name="m", spec=SPEC, status=status))
+ARTIFACT = {
+    "key": "k",
+    "digest": "d",
+    "memory": 70_000_000,
+    "maxBatch": 16,
+    "loadTime": "1.8s",
+    "busyTime": "1.91ms",
+}
+
+
+def known(**status: object) -> Model:
+    return Model(name="m", spec=SPEC, status=status)
+
+
+def test_a_status_that_tells_batch_1_is_one_point() -> None:
+    cost = measured.from_status(known(artifact=ARTIFACT))
     assert cost is not None
     assert (cost.profile.batches, cost.profile.max_batch) == ((1,), 1)
     assert cost.profile.latency(1) == pytest.approx(1.91e-3)
     assert (cost.profile.memory, cost.profile.load_seconds) == (70_000_000, 1.8)
 
 
-@pytest.mark.parametrize("status", [{}, {"artifact": None}, {"artifact": {"memory": 5}}])
+def test_a_status_that_tells_more_batches_is_a_curve() -> None:
+    more = [{"batch": 4, "busyTime": "5ms"}, {"batch": 16, "busyTime": "18ms"}]
+    cost = measured.from_status(known(artifact={**ARTIFACT, "batches": more}))
+    assert cost is not None
+    assert (cost.profile.batches, cost.profile.max_batch) == ((1, 4, 16), 16)
+    assert cost.profile.latency(10) == pytest.approx(11.5e-3)
+
+
+def test_what_loading_took_counts_where_it_is_more() -> None:
+    placement = [{"server": "s-1", "memory": 90_000_000}, {"server": "s-2"}]
+    cost = measured.from_status(known(artifact=ARTIFACT, placement=placement))
+    assert cost is not None
+    assert cost.profile.memory == 90_000_000
+
+
+def test_live_counters_correct_a_curve() -> None:
+    model = known(traffic={"requestsPerSecond": "10", "batch": "8.00", "busyTime": "30.6ms"})
+    cost = measured.corrected(measured.from_json(BERT, "bert.json"), model)
+    assert cost.profile.latency(1) == pytest.approx(7.2e-3)
+    same = measured.corrected(cost, known(traffic={"requestsPerSecond": "0"}))
+    assert same == cost
+
+
+@pytest.mark.parametrize(
+    "status", [{}, {"artifact": None}, {"artifact": {**ARTIFACT, "busyTime": ""}}]
+)
 def test_a_status_that_does_not_know_says_nothing(status: dict[str, object]) -> None:
     assert measured.from_status(Model(name="m", spec=SPEC, status=status)) is None
 

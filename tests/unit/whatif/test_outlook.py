@@ -162,7 +162,7 @@ def test_a_question_without_models_is_none() -> None:
         question()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(0, 400), st.floats(0.0005, 0.05), st.integers(1, 8), st.integers(1, 3)),

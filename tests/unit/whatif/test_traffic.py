@@ -48,6 +48,13 @@ def test_missing_and_unknown_names_are_told() -> None:
         traffic.of_all({"x": Traffic(rate=1)}, ["a"])
 
 
+def test_a_status_tells_what_clients_ask() -> None:
+    told = {"requestsPerSecond": "40.00", "samplesPerRequest": "2.50", "burstiness": "1.80"}
+    assert traffic.of_status({"traffic": told}) == Traffic(rate=100, cv=1.8)
+    assert traffic.of_status({"traffic": {"requestsPerSecond": "3"}}) == Traffic(rate=3)
+    assert traffic.of_status({}) is None
+
+
 WRONG = {
     "no YAML": ("a: [", "not YAML"),
     "a list": ("[1]", "must hold models"),
