@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tightship.kube.resources import Object, Resource
 
-SERVER = "server"
+_SERVERS = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}=server"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,26 +54,27 @@ async def read(namespace: str, *, kubeconfig: str | None, context: str | None) -
     except ConnectionSettingsError as error:
         raise QuestionError(f"--from-cluster: {error}") from error
     try:
-        models = await _all(client, OPTIMIZED_MODELS, namespace)
-        pools = await _all(client, SERVING_POOLS, namespace)
-        selector = f"{names.MANAGED_BY_LABEL}={names.MANAGED_BY},{names.COMPONENT_LABEL}={SERVER}"
-        pods = await _all(client, PODS, namespace, selector)
-    except NotFoundError as error:
-        raise QuestionError(
-            "--from-cluster: the cluster knows no OptimizedModel; install the chart, or name "
-            "another cluster with --context"
-        ) from error
-    except ForbiddenError as error:
-        raise QuestionError(
-            f"--from-cluster: {error}; it takes get and list of optimizedmodels, servingpools and "
-            f"pods in {namespace}"
-        ) from error
+        own = [
+            *await _all(client, OPTIMIZED_MODELS, namespace),
+            *await _all(client, SERVING_POOLS, namespace),
+        ]
+        pods = await _all(client, PODS, namespace, _SERVERS)
     except KubeError as error:
-        raise QuestionError(f"--from-cluster: {error}; try again, or see --context") from error
+        raise _told(error, namespace) from error
     finally:
         await client.close()
-    found = resources.collect([*models, *pools], f"--from-cluster: {namespace}")
+    found = resources.collect(own, f"--from-cluster: {namespace}")
     return Cluster(resources=found, pods=tuple(pods))
+
+
+def _told(error: KubeError, namespace: str) -> QuestionError:
+    if isinstance(error, NotFoundError):
+        told = "the cluster knows no OptimizedModel; install the chart, or see --context"
+    elif isinstance(error, ForbiddenError):
+        told = f"{error}; it takes list of optimizedmodels, servingpools and pods in {namespace}"
+    else:
+        told = f"{error}; try again, or name another cluster with --context"
+    return QuestionError(f"--from-cluster: {told}")
 
 
 async def _all(

@@ -10,8 +10,7 @@ from pathlib import Path
 from tightship.cli import cluster
 from tightship.cli.cluster import Cluster
 from tightship.plan import packing
-from tightship.whatif import document, measured, outlook, page, resources, table, traffic
-from tightship.whatif import map as placement_map
+from tightship.whatif import document, measured, outlook, page, picture, resources, table, traffic
 from tightship.whatif.errors import QuestionError
 from tightship.whatif.measured import Cost
 from tightship.whatif.outlook import Outlook
@@ -25,7 +24,7 @@ OUTPUTS: dict[str, Callable[[Outlook], str]] = {
     "table": table.table,
     "json": document.text,
     "html": page.page,
-    "svg": lambda found: f"{placement_map.standalone(found)}\n",
+    "svg": lambda found: f"{picture.standalone(found)}\n",
 }
 """How an answer may be shown."""
 
@@ -100,29 +99,34 @@ def _question(given: argparse.Namespace) -> Question:
     for file in given.filename:
         found = found.under(resources.read(_text(file), file))
     pool, found = _pool(given, found)
-    models = {n: m for n, m in found.models.items() if m.spec.serving.pool == pool.name}
+    return Question(
+        pool=pool,
+        models=_wanted(given, pool, found),
+        price=given.price,
+        kappa=given.kappa,
+        fixed_copies=given.fixed_copies,
+        max_servers=given.servers,
+        running=now.running(pool.name) if now else None,
+    )
+
+
+def _wanted(given: argparse.Namespace, pool: Pool, found: Resources) -> tuple[Wanted, ...]:
+    """The pool's models with their traffic and cost."""
+    models = {n: m for n, m in sorted(found.models.items()) if m.spec.serving.pool == pool.name}
     if not models:
         raise QuestionError(
             f"no model names the pool {pool.name} in serving.poolRef"
             + (f"; {len(found.models)} name others" if found.models else "; give models with -f")
         )
     loads = _traffic(given, models)
-    server_memory = packing.server_memory(pool.spec)
-    return Question(
-        pool=pool,
-        models=tuple(
-            Wanted(
-                resource=model,
-                traffic=loads[name].times(given.load),
-                cost=_cost(model, given.profiles, server_memory),
-            )
-            for name, model in sorted(models.items())
-        ),
-        price=given.price,
-        kappa=given.kappa,
-        fixed_copies=given.fixed_copies,
-        max_servers=given.servers,
-        running=now.running(pool.name) if now else None,
+    memory = packing.server_memory(pool.spec)
+    return tuple(
+        Wanted(
+            resource=model,
+            traffic=loads[name].times(given.load),
+            cost=_cost(model, given.profiles, memory),
+        )
+        for name, model in models.items()
     )
 
 

@@ -50,19 +50,23 @@ def from_json(text: str, origin: str) -> Cost:
                 f"{origin}: has no memory; import it again with --memory, or measure it where "
                 "memory can be seen"
             )
-        profile = pack.profile(
-            [point.batch for point in found.points],
-            [point.concurrency for point in found.points],
-            [point.busy_seconds for point in found.points],
-            memory=memory,
-            max_batch=max(1, found.max_batch),
-            load_seconds=LOAD_SECONDS if found.load_seconds is None else found.load_seconds,
-        )
+        profile = _curve(found, memory)
     except (ValueError, TypeError) as error:
         raise QuestionError(
             f"{origin}: {error}; write it anew by a conversion or an import"
         ) from error
     return Cost(profile=profile, origin=origin, network=_network(found))
+
+
+def _curve(found: Profile, memory: int) -> pack.Profile:
+    return pack.profile(
+        [point.batch for point in found.points],
+        [point.concurrency for point in found.points],
+        [point.busy_seconds for point in found.points],
+        memory=memory,
+        max_batch=max(1, found.max_batch),
+        load_seconds=LOAD_SECONDS if found.load_seconds is None else found.load_seconds,
+    )
 
 
 def from_status(model: Model) -> Cost | None:

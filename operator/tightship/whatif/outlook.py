@@ -117,9 +117,8 @@ def answer(question: Question) -> Outlook:
     plan = packed.plan(question)
     names = question.servers()
     servers = _servers(question, plan, names)
-    used = len(servers)
     floor = question.pool.spec.min_servers
-    billed = max(used, floor)
+    billed = max(len(servers), floor)
     placed = {
         name: tuple(names[device.number] for device in devices)
         for name, devices in plan.placement.items()
@@ -135,7 +134,7 @@ def answer(question: Question) -> Outlook:
         max_servers=question.server_limit,
         price=question.price,
         cost=None if question.price is None else question.price * billed,
-        limits=growth.limits(question, max(1, used)),
+        limits=growth.limits(question, max(1, len(servers))),
         changes=_changes(question, placed, {server.name for server in servers}),
         notes=tuple(_notes(question, models)),
     )

@@ -8,8 +8,7 @@ from tightship.report import page as report_page
 from tightship.report import style
 from tightship.report.markup import lines, tag
 from tightship.report.tables import FIGURE, WORD, facts, listed, table
-from tightship.whatif import map as placement_map
-from tightship.whatif import wording
+from tightship.whatif import picture, wording
 from tightship.whatif.outlook import Verdict
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _SERVERS = tuple(zip(wording.SERVER_HEADINGS, ("", FIGURE, FIGURE, FIGURE, "reas
 def page(outlook: Outlook) -> str:
     """The whole page; the same answer gives the same bytes."""
     title = f"Placement plan: {outlook.pool}"
-    css = f"{style.CSS}\n{placement_map.CSS}"
+    css = f"{style.CSS}\n{picture.CSS}"
     return report_page.whole(title, [tag("h1", title), *_sections(outlook)], css)
 
 
@@ -53,9 +52,9 @@ def _warnings(outlook: Outlook) -> list[str]:
 
 
 def _figure(outlook: Outlook) -> Markup:
-    picture = tag("div", placement_map.svg(outlook), class_="wide", tabindex="0", role="region",
-                  aria_label="Placement map")  # fmt: skip
-    return tag("figure", lines(picture, tag("figcaption", placement_map.legend(outlook))))
+    drawn = tag("div", picture.svg(outlook), class_="wide", tabindex="0", role="region",
+                aria_label="Placement map")  # fmt: skip
+    return tag("figure", lines(drawn, tag("figcaption", picture.legend(outlook))))
 
 
 def _models(outlook: Outlook) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from tightship.api import names
 from tightship.api.parse import SpecError, parse_model, parse_pool
+from tightship.report.markup import visible
 from tightship.whatif.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from tightship.api.v1alpha1 import OptimizedModelSpec, ServingPoolSpec
 
     T = TypeVar("T")
+
+
+_NAME = re.compile(names.MODEL_NAME_PATTERN)
+_SHOWN = 60  # characters of a name that an error shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +107,12 @@ def _flat(documents: Iterable[object]) -> Iterable[dict[str, Any]]:
 def _parsed(document: dict[str, Any], parse: Callable[[object], T], origin: str) -> tuple[str, T]:
     metadata = document.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
-    what = f"{origin}: {document['kind']} {name or '(without metadata.name)'}"
-    if not isinstance(name, str) or not name:
-        raise QuestionError(f"{what}: give it a name")
+    what = f"{origin}: {document['kind']} {visible(str(name))[:_SHOWN]}"
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > names.MODEL_NAME_MAX:
+        raise QuestionError(
+            f"{what}: metadata.name must be a lower-case letter, then letters, digits and -, at "
+            f"most {names.MODEL_NAME_MAX} characters"
+        )
     if document.get("apiVersion") != names.API_VERSION:
         raise QuestionError(f"{what}: apiVersion must be {names.API_VERSION}")
     try:

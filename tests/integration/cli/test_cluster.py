@@ -139,7 +139,7 @@ async def test_who_may_not_read_is_told_what_it_takes(apiserver: ApiServer, tmp_
         user["user"] = {"token": token}
     file = tmp_path / "kubeconfig"
     file.write_text(yaml.safe_dump(config))
-    with pytest.raises(QuestionError, match=f"get and list of optimizedmodels.* in {where}"):
+    with pytest.raises(QuestionError, match=f"it takes list of optimizedmodels.* in {where}"):
         await cluster.read(where, kubeconfig=str(file), context=None)
 
 

@@ -94,7 +94,7 @@ WRONG = {
     "no such pool": ([*MODELS, "--pool", "x"], "--pool x: no file and no ServingPool"),
     "a file without a pool": ([*MODELS, "--pool", MODELS[1]], "must hold one ServingPool, not 0"),
     "no model": (POOL, "no model names the pool gpus in serving.poolRef; give models with -f"),
-    "no traffic": ([*MODELS, *POOL], "no traffic of bert-large"),
+    "no traffic": ([*MODELS, *POOL], "no traffic of bert-4-layers"),
     "another's traffic": (
         [*MODELS, *POOL, "--rate", "x=1"],
         "traffic of x, which no model is called",

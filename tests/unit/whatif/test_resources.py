@@ -50,7 +50,11 @@ REFUSED = {
     ),
     "no name": (
         MODEL.replace("{name: one}", "{}"),
-        "x.yaml: OptimizedModel (without metadata.name): give it a name",
+        "x.yaml: OptimizedModel None: metadata.name must be a lower-case letter",
+    ),
+    "a name that no Service has": (
+        MODEL.replace("{name: one}", '{name: "<b>\\e[1m"}'),
+        "x.yaml: OptimizedModel <b>\ufffd[1m: metadata.name must be a lower-case letter",
     ),
     "no pool": (
         MODEL.replace("{poolRef: {name: shared}}", "{}"),

@@ -61,8 +61,7 @@ def svg(outlook: Outlook) -> Markup:
 
 def standalone(outlook: Outlook) -> Markup:
     """The picture as a file of its own, which brings its style along."""
-    picture = svg(outlook)
-    head, _, rest = picture.partition(">")
+    head, _, rest = svg(outlook).partition(">")
     sheet = tag("style", Markup(f"\n{style.CSS}\n{CSS}\n"))
     return Markup(f'{head} xmlns="http://www.w3.org/2000/svg">\n{sheet}{rest}')
 
