@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tightship.plan.pack import Reason
 from tightship.whatif import packed
+from tightship.whatif.question import SERVERS_MAX
 
 if TYPE_CHECKING:
     from tightship.plan.pack import Plan, Wait
@@ -54,50 +55,63 @@ def limits(question: Question, used: int) -> tuple[Limit, ...]:
     Factors are exact to 1 %. Models are packed anew at each of them, so it is not said that nothing
     moves; packing is a heuristic, and a somewhat larger factor may hold again.
     """
+    growth = _Growth(question)
     counts = sorted({min(used, question.server_limit), question.server_limit})
-    return tuple(limit(question.afresh(count)) for count in counts)
+    return tuple(_limit(question, count, growth) for count in counts)
 
 
-def limit(question: Question) -> Limit:
-    """The limit of a question with its number of servers."""
-    holds, breaks, failed = _bracket(question)
-    if failed is None:
-        return Limit(servers=question.server_limit, factor=None, model=None, resource=None, told="")
+class _Growth:
+    """Whether so many servers hold the load at a factor."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self._needed: dict[float, float] = {}
+
+    def holds(self, factor: float, servers: int) -> bool:
+        """Whether no model waits or misses its objective.
+
+        A load that is too much is told sooner on servers without number than on few.
+        """
+        if factor not in self._needed:
+            plan = self.plan(factor, SERVERS_MAX)
+            self._needed[factor] = math.inf if plan.waits else len(plan.devices)
+        return self._needed[factor] <= servers and not self.plan(factor, servers).waits
+
+    def plan(self, factor: float, servers: int) -> Plan:
+        """The plan of the load at a factor on at most so many servers."""
+        return packed.plan(self._question.afresh(servers).loaded(factor))
+
+    def bracket(self, servers: int) -> tuple[float, float]:
+        """A factor that holds and one that does not; 0 or infinite where none is worth telling."""
+        factor = 1.0
+        if self.holds(factor, servers):
+            while factor < FACTOR_MAX and self.holds(2 * factor, servers):
+                factor *= 2
+            return factor, 2 * factor if factor < FACTOR_MAX else math.inf
+        while factor > _FACTOR_MIN and not self.holds(factor / 2, servers):
+            factor /= 2
+        return factor / 2 if factor > _FACTOR_MIN else 0.0, factor
+
+
+def _limit(question: Question, servers: int, growth: _Growth) -> Limit:
+    holds, breaks = growth.bracket(servers)
+    if math.isinf(breaks):
+        return Limit(servers=servers, factor=None, model=None, resource=None, told="")
     while holds > 0 and breaks / holds > _PRECISION:
         middle = math.sqrt(holds * breaks)
-        plan = packed.plan(question.loaded(middle))
-        if _first(question, plan) is None:
+        if growth.holds(middle, servers):
             holds = middle
         else:
-            breaks, failed = middle, plan
+            breaks = middle
+    failed = growth.plan(breaks, servers)
     wait = _first(question, failed)
     return Limit(
-        servers=question.server_limit,
+        servers=servers,
         factor=holds,
         model=wait.model if wait else None,
-        resource=_resource(question, failed, wait) if wait else None,
+        resource=_resource(question.afresh(servers), failed, wait) if wait else None,
         told=wait.told if wait else "",
     )
-
-
-def _bracket(question: Question) -> tuple[float, float, Plan | None]:
-    """A factor that holds, one that does not and its plan; None where none was found."""
-    plan = packed.plan(question)
-    if _first(question, plan) is None:
-        factor = 1.0
-        while factor < FACTOR_MAX:
-            more = packed.plan(question.loaded(2 * factor))
-            if _first(question, more) is not None:
-                return factor, 2 * factor, more
-            factor *= 2
-        return factor, math.inf, None
-    factor = 1.0
-    while factor > _FACTOR_MIN:
-        less = packed.plan(question.loaded(factor / 2))
-        if _first(question, less) is None:
-            return factor / 2, factor, plan
-        factor, plan = factor / 2, less
-    return 0.0, factor, plan
 
 
 def _first(question: Question, plan: Plan) -> Wait | None:
