@@ -10,6 +10,7 @@ from pathlib import Path
 from tightship.cli import cluster
 from tightship.cli.cluster import Cluster
 from tightship.plan import packing
+from tightship.plan.pack.change import BUDGET
 from tightship.whatif import document, measured, outlook, page, picture, resources, table, traffic
 from tightship.whatif.errors import QuestionError
 from tightship.whatif.measured import Cost
@@ -76,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--servers", type=_servers, help="at most so many, in the pool's place")
     what.add_argument("--fixed-copies", action="store_true", help="replicas, and no more")
     what.add_argument("--price", type=_factor, help="of one server for an hour")
+    what.add_argument(
+        "--moves", type=_share, default=BUDGET, metavar="SHARE",
+        help=f"of the copies, that may move only to save servers; default: {BUDGET:g}",
+    )  # fmt: skip
     what.add_argument("--kappa", type=_factor, default=1.0, help="calibrates predicted waits")
     shown = found.add_argument_group("how it is shown")
     shown.add_argument("--output", choices=OUTPUTS, default="table")
@@ -106,6 +111,7 @@ def _question(given: argparse.Namespace) -> Question:
         kappa=given.kappa,
         fixed_copies=given.fixed_copies,
         max_servers=given.servers,
+        budget=given.moves,
         running=now.running(pool.name) if now else None,
     )
 
@@ -211,3 +217,13 @@ def _servers(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number of at least 1")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be a share from 0 to 1")
+    return value

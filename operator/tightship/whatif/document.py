@@ -95,7 +95,9 @@ def _limit(limit: Limit) -> dict[str, Any]:
 def _changes(changes: Changes) -> dict[str, Any]:
     return {
         "start": list(changes.starts),
+        "move": [
+            {"model": step.model, "from": step.source, "to": step.target, "wave": step.wave}
+            for step in changes.steps
+        ],
         "stop": list(changes.stops),
-        "load": [{"model": model, "server": server} for model, server in changes.loads],
-        "unload": [{"model": model, "server": server} for model, server in changes.unloads],
     }

@@ -39,7 +39,8 @@ class Limit:
 
     `factor` multiplies all rates and still holds: below 1 the load of the question is too much
     already, 0 where even almost none is, None beyond FACTOR_MAX. `model` is the first that would
-    wait or miss its objective above it, for want of `resource`.
+    wait or miss its objective above it, for want of `resource`; None where the bound alone says
+    that the servers are too few.
     """
 
     servers: int
@@ -65,17 +66,18 @@ class _Growth:
 
     def __init__(self, question: Question) -> None:
         self._question = question
-        self._needed: dict[float, float] = {}
+        self._least: dict[float, float] = {}
 
     def holds(self, factor: float, servers: int) -> bool:
         """Whether no model waits or misses its objective.
 
-        A load that is too much is told sooner on servers without number than on few.
+        A load that is far too much is told sooner by the bound that a plan on servers without
+        number gives.
         """
-        if factor not in self._needed:
+        if factor not in self._least:
             plan = self.plan(factor, SERVERS_MAX)
-            self._needed[factor] = math.inf if plan.waits else len(plan.devices)
-        return self._needed[factor] <= servers and not self.plan(factor, servers).waits
+            self._least[factor] = math.inf if plan.waits else sum(plan.bound.devices.values())
+        return self._least[factor] <= servers and not self.plan(factor, servers).waits
 
     def plan(self, factor: float, servers: int) -> Plan:
         """The plan of the load at a factor on at most so many servers."""
@@ -117,8 +119,7 @@ def _limit(question: Question, servers: int, growth: _Growth) -> Limit:
 def _first(question: Question, plan: Plan) -> Wait | None:
     """The most important model that waits or misses its objective."""
     priority = {m.name: m.resource.spec.serving.priority for m in question.models}
-    waits = sorted(plan.waits, key=lambda wait: (-priority[wait.model], wait.model))
-    return waits[0] if waits else None
+    return min(plan.waits, key=lambda wait: (-priority[wait.model], wait.model), default=None)
 
 
 def _resource(question: Question, plan: Plan, wait: Wait) -> Resource:

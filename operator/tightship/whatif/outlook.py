@@ -11,10 +11,10 @@ from tightship.plan.pack import feasibility
 from tightship.whatif import growth, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tightship.api.v1alpha1 import LatencyObjective
-    from tightship.plan.pack import Plan, Setting, Wait
+    from tightship.plan.pack import Change, Plan, Setting, Wait
     from tightship.whatif.growth import Limit
     from tightship.whatif.question import Question, Wanted
 
@@ -75,13 +75,24 @@ class ServerOutlook:
     models: tuple[Held, ...]
 
 
+class Step(NamedTuple):
+    """A copy is loaded on `target`, then unloaded from `source`; either may be absent.
+
+    Steps of wave 1 begin when those of wave 0 are done: they take the room that these leave.
+    """
+
+    model: str
+    source: str | None
+    target: str | None
+    wave: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What is to be done from what runs now, as (model, server) pairs and servers, sorted."""
+    """What is to be done from what runs now: servers to start and stop, copies to move."""
 
-    loads: tuple[tuple[str, str], ...]
-    unloads: tuple[tuple[str, str], ...]
     starts: tuple[str, ...]
+    steps: tuple[Step, ...]
     stops: tuple[str, ...]
 
 
@@ -114,7 +125,8 @@ class Outlook:
 
 def answer(question: Question) -> Outlook:
     """Plans as the operator does, and looks how far the load may grow."""
-    plan = packed.plan(question)
+    change = packed.change(question)
+    plan = change.plan if change else packed.plan(question)
     names = question.servers()
     servers = _servers(question, plan, names)
     floor = question.pool.spec.min_servers
@@ -135,7 +147,7 @@ def answer(question: Question) -> Outlook:
         price=question.price,
         cost=None if question.price is None else question.price * billed,
         limits=growth.limits(question, max(1, len(servers))),
-        changes=_changes(question, placed, {server.name for server in servers}),
+        changes=_changes(question, change, {server.name for server in servers}),
         notes=tuple(_notes(question, models)),
     )
 
@@ -219,24 +231,25 @@ def _verdict(
     return Verdict.INSIDE if kept else Verdict.OUTSIDE
 
 
-def _changes(
-    question: Question, placed: Mapping[str, tuple[str, ...]], used: set[str]
-) -> Changes | None:
-    if question.running is None:
+def _changes(question: Question, change: Change | None, used: set[str]) -> Changes | None:
+    if change is None or question.running is None:
         return None
-    now = {
-        (model, server)
-        for model, servers in question.running.placement.items()
-        for server in servers
-    }
-    then = {(model, server) for model, servers in placed.items() for server in servers}
+    names = question.servers()
+    steps = [
+        Step(
+            move.model,
+            names[move.source.number] if move.source else None,
+            names[move.target.number] if move.target else None,
+            move.wave,
+        )
+        for move in change.moves
+    ]
     running = set(question.running.servers)
     spare = question.pool.spec.min_servers - len(used)
     kept = set(sorted(running - used)[: max(0, spare)])
     return Changes(
-        loads=tuple(sorted(then - now)),
-        unloads=tuple(sorted(now - then)),
         starts=tuple(sorted(used - running)),
+        steps=tuple(sorted(steps, key=lambda step: (step.wave, step.model))),
         stops=tuple(sorted(running - used - kept)),
     )
 

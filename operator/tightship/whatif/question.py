@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tightship.plan import inputs, packing
 from tightship.plan.pack import Device, DeviceType, Fleet, Model
+from tightship.plan.pack.change import BUDGET
 from tightship.plan.pack.demand import MAX_COPIES
 from tightship.whatif.errors import QuestionError
 
@@ -54,9 +55,10 @@ class Question:
     """Everything that the answer is a function of.
 
     `price` is of one server for an hour, None where it is not known. `kappa` calibrates predicted
-    waits. With `fixed_copies` a model has as many copies as its spec says; else as many as its load
-    needs, and no fewer. `max_servers` stands in for the pool's where it is given. `running` is None
-    where nothing is known of what runs.
+    waits. `budget` is the share of the copies that may move only to save servers. With
+    `fixed_copies` a model has as many copies as its spec says; else as many as its load needs, and
+    no fewer. `max_servers` stands in for the pool's where it is given. `running` is None where
+    nothing is known of what runs.
     """
 
     pool: resources.Pool
@@ -65,6 +67,7 @@ class Question:
     kappa: float = 1.0
     fixed_copies: bool = False
     max_servers: int | None = None
+    budget: float = BUDGET
     running: Running | None = None
 
     def __post_init__(self) -> None:
@@ -120,19 +123,12 @@ class Question:
         return tuple(self._demand(model) for model in self.models)
 
     def present(self) -> dict[str, tuple[Device, ...]]:
-        """Where the models are now, as devices."""
-        if self.running is None:
-            return {}
+        """Where models are now, as devices; those that the question has not included."""
+        placement = self.running.placement if self.running else {}
         number = {name: index for index, name in enumerate(self.servers())}
         return {
-            model.name: tuple(
-                sorted(
-                    Device(self.pool.name, number[server])
-                    for server in self.running.placement.get(model.name, ())
-                    if server in number
-                )
-            )
-            for model in self.models
+            name: tuple(sorted(Device(self.pool.name, number[server]) for server in servers))
+            for name, servers in placement.items()
         }
 
     def _demand(self, model: Wanted) -> Model:

@@ -10,7 +10,7 @@ from tightship.whatif.outlook import Verdict
 
 if TYPE_CHECKING:
     from tightship.whatif.growth import Limit
-    from tightship.whatif.outlook import Changes, ModelOutlook, Outlook, ServerOutlook
+    from tightship.whatif.outlook import Changes, ModelOutlook, Outlook, ServerOutlook, Step
 
 NONE = figures.NONE
 CHANGES_MAX = 50
@@ -90,7 +90,7 @@ def limit(entry: Limit) -> str:
     if entry.factor is None:
         return f"On {where} the load may grow by x{FACTOR_MAX:g} and more."
     short = _SHORT[entry.resource] if entry.resource else ""
-    first = f"{entry.model} breaks first: {short}" if entry.model else "it takes more servers"
+    first = f"{entry.model} breaks first: {short}" if entry.model else "they are too few"
     if entry.factor >= 1:
         return f"On {where} the load may grow to x{entry.factor:.2f}; then {first}."
     if entry.factor == 0:
@@ -102,11 +102,20 @@ def changes(found: Changes) -> list[str]:
     """The difference to what runs now, in lines; of many only the first."""
     told = [
         *(f"start {name}" for name in found.starts),
-        *(f"load {model} on {name}" for model, name in found.loads),
-        *(f"unload {model} from {name}" for model, name in found.unloads),
+        *map(step, found.steps),
         *(f"stop {name}" for name in found.stops),
     ]
     more = len(told) - CHANGES_MAX
     if more > 0:
         told[CHANGES_MAX:] = [f"and {more} more steps, which --output json has"]
     return told or ["nothing: it is what runs now"]
+
+
+def step(taken: Step) -> str:
+    """One copy that comes, goes or moves."""
+    then = "then " if taken.wave else ""
+    if taken.source is None:
+        return f"{then}load {taken.model} on {taken.target}"
+    if taken.target is None:
+        return f"{then}unload {taken.model} from {taken.source}"
+    return f"{then}move {taken.model} from {taken.source} to {taken.target}"

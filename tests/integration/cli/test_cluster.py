@@ -96,8 +96,8 @@ def test_the_command_plans_from_what_runs(
         "two": ("NoObjective", 100, 1.5, "status"),
         "three": ("NotMeasured", 1, 1, "not measured"),
     }
-    assert [each["model"] for each in found["changes"]["load"]].count("three") == 1
-    assert {server["name"] for server in found["servers"]} <= {"s-1", "s-2", "new-1"}
+    assert found["changes"]["move"] == [{"model": "three", "from": None, "to": "new-1", "wave": 0}]
+    assert found["changes"]["start"] == ["new-1"]
 
 
 async def test_a_long_list_comes_in_pages(

@@ -10,7 +10,7 @@ from tests.unit.whatif.questions import GIB, model, pool, question
 from tightship.whatif import outlook
 from tightship.whatif.errors import QuestionError
 from tightship.whatif.growth import Resource
-from tightship.whatif.outlook import Outlook, Verdict
+from tightship.whatif.outlook import Outlook, Step, Verdict
 from tightship.whatif.question import Running
 
 
@@ -129,32 +129,55 @@ def test_nearly_no_load_has_no_limit_worth_telling() -> None:
 NOW = Running(servers={"s-1": "n-1", "s-2": "n-2"}, placement={"a": ("s-1",), "b": ("s-2",)})
 
 
-def test_what_runs_is_the_beginning() -> None:
-    both = (model("a", 50), model("b", 50), model("c", 50))
-    found = outlook.answer(question(*both, running=NOW))
+def test_what_runs_stays_where_it_is() -> None:
+    models = (model("a", 50), model("b", 50), model("c", 50))
+    found = outlook.answer(question(*models, running=NOW))
     assert found.changes is not None
-    assert {server.name for server in found.servers} <= {"s-1", "s-2"}
+    placed = {m.name: m.servers for m in found.models}
+    assert (placed["a"], placed["b"]) == (("s-1",), ("s-2",))
+    assert [(s.model, s.source, s.wave) for s in found.changes.steps] == [("c", None, 0)]
+    assert (found.changes.starts, found.changes.stops) == ((), ())
     assert all(server.running for server in found.servers)
-    assert [name for name, _ in found.changes.loads if name == "c"] == ["c"]
-    assert found.changes.starts == ()
-    placed = {(m.name, server) for m in found.models for server in m.servers}
-    now = {(name, server) for name, servers in NOW.placement.items() for server in servers}
-    assert set(found.changes.loads) == placed - now
-    assert set(found.changes.unloads) == now - placed
-    assert set(found.changes.stops) == {"s-1", "s-2"} - {s.name for s in found.servers}
+
+
+def test_a_budget_of_moves_saves_a_server() -> None:
+    models = (model("a", 50), model("b", 50))
+    found = outlook.answer(question(*models, running=NOW, budget=1.0))
+    assert found.changes is not None
+    assert len(found.servers) == 1
+    (step,) = found.changes.steps
+    assert {step.source, step.target} == {"s-1", "s-2"}
+    assert found.changes.stops == (step.source,)
 
 
 def test_a_model_that_leaves_the_question_is_unloaded() -> None:
     found = outlook.answer(question(model("a", 50), running=NOW))
     assert found.changes is not None
-    assert ("b", "s-2") in found.changes.unloads
+    assert found.changes.steps == (Step("b", "s-2", None, 0),)
+    assert found.changes.stops == ("s-2",)
+
+
+def test_the_pool_keeps_a_running_server_that_nothing_is_on() -> None:
+    found = outlook.answer(question(model("a", 50), running=NOW, of=pool(min_servers=2)))
+    assert found.changes is not None
+    assert found.changes.stops == ()
 
 
 def test_fewer_servers_than_run() -> None:
     found = outlook.answer(question(model("a", 9), model("b", 9), running=NOW, max_servers=1))
-    assert len(found.servers) == 1
+    assert [server.name for server in found.servers] == ["s-1"]
     assert found.changes is not None
+    assert found.changes.steps == (Step("b", "s-2", "s-1", 0),)
     assert found.changes.stops == ("s-2",)
+
+
+def test_a_load_that_grows_starts_servers() -> None:
+    found = outlook.answer(question(model("a", 900), model("b", 50), running=NOW))
+    assert found.fine
+    assert found.changes is not None
+    assert found.changes.starts
+    assert {s.target for s in found.changes.steps} >= set(found.changes.starts)
+    assert "s-1" in found.models[0].servers
 
 
 def test_a_question_without_models_is_none() -> None:
