@@ -20,6 +20,7 @@ FACTOR_MAX = 64.0
 """Growth that is looked at; what holds there has no limit worth telling."""
 
 _FACTOR_MIN = 1 / 64
+_STEP = 1.08  # from a guess to its first neighbour; each further step is the square of the last
 _PRECISION = 1.01  # two factors as near as this are told as one
 
 
@@ -39,8 +40,7 @@ class Limit:
 
     `factor` multiplies all rates and still holds: below 1 the load of the question is too much
     already, 0 where even almost none is, None beyond FACTOR_MAX. `model` is the first that would
-    wait or miss its objective above it, for want of `resource`; None where the bound alone says
-    that the servers are too few.
+    wait or miss its objective above it, for want of `resource`.
     """
 
     servers: int
@@ -66,18 +66,17 @@ class _Growth:
 
     def __init__(self, question: Question) -> None:
         self._question = question
-        self._least: dict[float, float] = {}
+        self._many: dict[float, Plan] = {}
 
     def holds(self, factor: float, servers: int) -> bool:
-        """Whether no model waits or misses its objective.
+        """Whether no model waits or misses its objective, on servers without number first.
 
-        A load that is far too much is told sooner by the bound that a plan on servers without
-        number gives.
+        That is told sooner where the load is too much; now and then a plan is found on few servers
+        where the one on many takes more, so that a limit is looked for further up.
         """
-        if factor not in self._least:
-            plan = self.plan(factor, SERVERS_MAX)
-            self._least[factor] = math.inf if plan.waits else sum(plan.bound.devices.values())
-        return self._least[factor] <= servers and not self.plan(factor, servers).waits
+        many = self._on_many(factor)
+        few = not many.waits and len(many.devices) <= servers
+        return few and not self.plan(factor, servers).waits
 
     def plan(self, factor: float, servers: int) -> Plan:
         """The plan of the load at a factor on at most so many servers."""
@@ -85,14 +84,31 @@ class _Growth:
 
     def bracket(self, servers: int) -> tuple[float, float]:
         """A factor that holds and one that does not; 0 or infinite where none is worth telling."""
-        factor = 1.0
-        if self.holds(factor, servers):
-            while factor < FACTOR_MAX and self.holds(2 * factor, servers):
-                factor *= 2
-            return factor, 2 * factor if factor < FACTOR_MAX else math.inf
-        while factor > _FACTOR_MIN and not self.holds(factor / 2, servers):
-            factor /= 2
-        return factor / 2 if factor > _FACTOR_MIN else 0.0, factor
+        low = high = self._guess(servers)
+        step = _STEP
+        if self.holds(low, servers):
+            while low < FACTOR_MAX:
+                high = min(low * step, FACTOR_MAX)
+                if not self.holds(high, servers):
+                    return low, high
+                low, step = high, step**2
+            return low, math.inf
+        while high > _FACTOR_MIN:
+            low = max(high / step, _FACTOR_MIN)
+            if self.holds(low, servers):
+                return low, high
+            high, step = low, step**2
+        return 0.0, high
+
+    def _guess(self, servers: int) -> float:
+        """Where the limit is if servers follow the load."""
+        needed = len(self._on_many(1.0).devices)
+        return min(max(servers / max(1, needed), _FACTOR_MIN), FACTOR_MAX)
+
+    def _on_many(self, factor: float) -> Plan:
+        if factor not in self._many:
+            self._many[factor] = self.plan(factor, SERVERS_MAX)
+        return self._many[factor]
 
 
 def _limit(question: Question, servers: int, growth: _Growth) -> Limit:
@@ -105,21 +121,22 @@ def _limit(question: Question, servers: int, growth: _Growth) -> Limit:
             holds = middle
         else:
             breaks = middle
-    failed = growth.plan(breaks, servers)
+    while not (failed := growth.plan(breaks, servers)).waits:
+        holds, breaks = breaks, breaks * _PRECISION
     wait = _first(question, failed)
     return Limit(
         servers=servers,
         factor=holds,
-        model=wait.model if wait else None,
-        resource=_resource(question.afresh(servers), failed, wait) if wait else None,
-        told=wait.told if wait else "",
+        model=wait.model,
+        resource=_resource(question.afresh(servers), failed, wait),
+        told=wait.told,
     )
 
 
-def _first(question: Question, plan: Plan) -> Wait | None:
+def _first(question: Question, plan: Plan) -> Wait:
     """The most important model that waits or misses its objective."""
     priority = {m.name: m.resource.spec.serving.priority for m in question.models}
-    return min(plan.waits, key=lambda wait: (-priority[wait.model], wait.model), default=None)
+    return min(plan.waits, key=lambda wait: (-priority[wait.model], wait.model))
 
 
 def _resource(question: Question, plan: Plan, wait: Wait) -> Resource:

@@ -90,7 +90,7 @@ def limit(entry: Limit) -> str:
     if entry.factor is None:
         return f"On {where} the load may grow by x{FACTOR_MAX:g} and more."
     short = _SHORT[entry.resource] if entry.resource else ""
-    first = f"{entry.model} breaks first: {short}" if entry.model else "they are too few"
+    first = f"{entry.model} breaks first: {short}"
     if entry.factor >= 1:
         return f"On {where} the load may grow to x{entry.factor:.2f}; then {first}."
     if entry.factor == 0:
