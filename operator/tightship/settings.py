@@ -23,6 +23,7 @@ class Settings:
     context: str | None = None
     workers: int = 4
     resync: float = 600.0
+    watch_nodes: bool = False
     write_rate: float = 250.0
     write_burst: int = 500
     address: str = "0.0.0.0"  # noqa: S104 (the kubelet and Prometheus come from outside of the pod)
@@ -49,6 +50,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         context=found.context or None,
         workers=found.workers,
         resync=found.resync,
+        watch_nodes=found.watch_nodes == "true",
         write_rate=found.write_rate,
         write_burst=found.write_burst,
         address=found.address,
@@ -87,6 +89,8 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag("context", "", "context of the kubeconfig")
     flag("workers", defaults.workers, "pools that are reconciled at once")
     flag("resync", defaults.resync, "seconds between looks at everything")
+    text = "look at nodes and ResourceSlices: whether they have what pools ask for"
+    flag("watch-nodes", "false", text, choices=("false", "true"))
     flag("write-rate", defaults.write_rate, "writes to the API server a second, at most")
     flag("write-burst", defaults.write_burst, "writes at once, after a rest")
     flag("address", defaults.address, "address of probes and metrics")

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from tests.support import documents
+from tests.support import accelerators, documents
 
 from tightship.api.parse import parse_model, parse_pool
-from tightship.api.v1alpha1 import EvaluationSet
+from tightship.api.v1alpha1 import EvaluationSet, ServingPoolSpec
 from tightship.plan.actions import (
     ApplyConvertJob,
     ApplyEvaluateJob,
@@ -37,6 +37,11 @@ def servers(*, full: bool) -> ApplyServers:
         revision="3fa9c1d2e4",
         reason="2 servers are needed",
     )
+
+
+def on_device(name: str) -> ServingPoolSpec:
+    """A pool with the accelerator of that name."""
+    return parse_pool(accelerators.pool(accelerators.TAKEN[name]))
 
 
 def sweep(*, full: bool) -> ApplySweep:

@@ -138,7 +138,8 @@ FULL_POOL: Document = {
         "responseCacheSize": "128Mi",
         "drainPeriod": "30s",
     },
-    "accelerator": {"resourceName": "nvidia.com/mig-1g.10gb", "memory": "9.5Gi"},
+    "accelerator": {"sharing": "MIG", "profile": "1g.10gb", "memory": "9.5Gi"},
+    "pricePerHour": "1.25",
     "minServers": 0,
     "maxServers": 8,
     "updateStrategy": "Drain",
@@ -186,6 +187,8 @@ _WORDS = _words(
     Interactive shared Grid TPE tpe 0s 9999ms 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999
     1.000000 100 100.000001 999 999.1 -1 +1 1e3 .5 5.
     16Mi 16Ti 10m 512 512.001 1Mi 64Gi 4Ti 0.0001 /a/b /a/../b /.a nvidia.com/gpu gpu A/b x.y x..y
+    Whole MIG MPS TimeSlicing DRA HAMi 1g.10gb 2g.5gb 5g.5gb nvidia.com/gpu.shared
+    nvidia.com/mig-1g.10gb nvidia.com/mig-2g.5gb amd.com/gpu
     -x x- X é 08.1.1.1 10.0.0.1:65536 *.a *.1 a.1 a:80""",
     *("", "x y", "1\n", "a" * 40, "a" * 41, "a" * 64, "sha256:" + "0" * 64, "sha256:" + "A" * 64),
 )

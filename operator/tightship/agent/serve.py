@@ -21,7 +21,7 @@ from tightship.agent.settings import Settings
 from tightship.agent.store_source import StoreSource
 from tightship.agent.traffic import TrafficWatch
 from tightship.triton.client import TritonClient
-from tightship.triton.memory import DeviceMeter, MemoryMeter, ProcessMeter
+from tightship.triton.memory import DeviceMeter, MemoryMeter, ProcessMeter, SharedDeviceMeter
 from tightship.triton.repository import Repository
 
 _REFRESH_SECONDS = 2.0
@@ -74,7 +74,9 @@ def _assembled(
     settings: Settings, credentials: Credentials, client: TritonClient, source: StoreSource
 ) -> tuple[Api, Reconciler, Sampler]:
     processes = ProcessMeter(client.http_port)
-    meter: MemoryMeter = DeviceMeter(client) if settings.accelerator else processes
+    meter: MemoryMeter = processes
+    if settings.accelerator:
+        meter = SharedDeviceMeter() if settings.device_shared else DeviceMeter(client)
     journal = Journal(settings.state)
     telemetry = Telemetry()
     capacity = Capacity(settings.memory_limit)

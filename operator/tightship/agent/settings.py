@@ -21,6 +21,7 @@ class Settings:
     pool: str
     memory_limit: int
     accelerator: str
+    device_shared: bool
     pod: str
     host: str
     models: Path
@@ -50,6 +51,7 @@ def read_settings(argv: Sequence[str], env: Mapping[str, str]) -> Settings:
         pool=_required(env, "TIGHTSHIP_POOL"),
         memory_limit=int(limit),
         accelerator=env.get("TIGHTSHIP_ACCELERATOR", ""),
+        device_shared=env.get("TIGHTSHIP_DEVICE_SHARED", "") == "true",
         pod=env.get("POD_NAME", ""),
         host=_required(env, "POD_IP"),
         models=flags.models,

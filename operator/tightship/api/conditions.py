@@ -27,6 +27,7 @@ class ConditionType(StrEnum):
     SERVING = "Serving"  # model: at least one verified copy answers through the Service
     FRESH = "Fresh"  # model: nothing newer is known than what is served; absent: not asked
     IN_DISTRIBUTION = "InDistribution"  # model: requests look like its data; absent: not asked
+    SCHEDULABLE = "Schedulable"  # pool: nodes have what its servers ask for; absent: not looked
     UPDATED = "Updated"  # pool: every server is made from the present template
 
 
@@ -88,6 +89,14 @@ class Reason(StrEnum):
     NOT_SAMPLED = "NotSampled"
     SERVERS_READY = "ServersReady"
     SERVERS_STARTING = "ServersStarting"
+    NODES_SUFFICE = "NodesSuffice"
+    NODES_HOLD_FEWER = "NodesHoldFewer"
+    TOO_FEW_DEVICES = "TooFewDevices"
+    NO_MATCHING_NODE = "NoMatchingNode"
+    NO_SUCH_DEVICE = "NoSuchDevice"
+    DEVICE_TOO_SMALL = "DeviceTooSmall"
+    NODES_TOO_SMALL = "NodesTooSmall"
+    NODES_NOT_WATCHED = "NodesNotWatched"
     SERVERS_UPDATED = "ServersUpdated"
     SERVERS_UPDATING = "ServersUpdating"
     UPDATE_BLOCKED = "UpdateBlocked"
@@ -145,6 +154,18 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.NOT_SAMPLED: "requests cannot be sampled; the message says why",
     Reason.SERVERS_READY: "every wanted server is ready",
     Reason.SERVERS_STARTING: "fewer servers are ready than wanted",
+    Reason.NODES_SUFFICE: "the nodes hold as many servers as the pool may have",
+    Reason.NODES_HOLD_FEWER: "the nodes hold fewer servers than maxServers, and minServers of them",
+    Reason.TOO_FEW_DEVICES: "the nodes hold fewer servers than minServers",
+    Reason.NO_MATCHING_NODE: "no node has the pool's labels, devices that are shared as it says, "
+    "and only taints that it tolerates",
+    Reason.NO_SUCH_DEVICE: "the pool's nodes do not offer the device that it asks for; the message "
+    "says what they offer",
+    Reason.DEVICE_TOO_SMALL: "a server's device, or its share of one, has less memory than "
+    "accelerator.memory",
+    Reason.NODES_TOO_SMALL: "no node of the pool has the processors and the memory of one server",
+    Reason.NODES_NOT_WATCHED: "the operator does not look at nodes; nodes.watch of the chart lets "
+    "it",
     Reason.SERVERS_UPDATED: "every server is made from the present template",
     Reason.SERVERS_UPDATING: "servers are being replaced, one by one",
     Reason.UPDATE_BLOCKED: "a new server cannot take over; the message says which model and why",

@@ -9,6 +9,7 @@ from tightship.api.fields import (
     boolean,
     choice,
     cpu,
+    decimal,
     distinct,
     duration,
     integer,
@@ -18,8 +19,8 @@ from tightship.api.fields import (
     text,
 )
 from tightship.api.objectives import class_latency, slo_class
+from tightship.api.parse_accelerator import accelerator
 from tightship.api.uris import (
-    DNS_SUBDOMAIN,
     HOST,
     LABEL_VALUE,
     QUALIFIED_NAME,
@@ -28,7 +29,6 @@ from tightship.api.uris import (
 )
 from tightship.api.v1alpha1 import (
     AGENT_RESOURCES,
-    Accelerator,
     Converter,
     Resources,
     ServerTemplate,
@@ -69,7 +69,7 @@ def parse_pool(spec: object) -> ServingPoolSpec:
         server=fields.required("server", _server),
         store=fields.required("store", _store),
         converter=fields.required("converter", _converter),
-        accelerator=fields.optional("accelerator", _accelerator, None),
+        accelerator=fields.optional("accelerator", accelerator, None),
         min_servers=fields.optional("minServers", integer(0, 256), 1),
         max_servers=fields.optional("maxServers", integer(1, 256), 1),
         update_strategy=fields.optional(
@@ -77,6 +77,7 @@ def parse_pool(spec: object) -> ServingPoolSpec:
         ),
         slo_classes=fields.optional("sloClasses", mapping(slo_class, class_latency, 16), {}),
         trusted_code=fields.optional("trustedCode", boolean, False),
+        price_per_hour=fields.optional("pricePerHour", decimal("0", "999"), None),
     )
     fields.end()
     if pool.min_servers > pool.max_servers:
@@ -158,23 +159,6 @@ def _toleration(value: object, path: str) -> Toleration:
     if toleration.toleration_seconds is not None and toleration.effect != _Effect.NO_EXECUTE:
         raise SpecError(f"{path}: tolerationSeconds needs effect NoExecute")
     return toleration
-
-
-def _accelerator(value: object, path: str) -> Accelerator:
-    fields = Fields(value, path)
-    accelerator = Accelerator(
-        resource_name=fields.required(
-            "resourceName",
-            text(
-                rf"{DNS_SUBDOMAIN}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?",
-                "an extended resource such as nvidia.com/gpu",
-                317,
-            ),
-        ),
-        memory=fields.required("memory", _MEMORY),
-    )
-    fields.end()
-    return accelerator
 
 
 def _store(value: object, path: str) -> Store:

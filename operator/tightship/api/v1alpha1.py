@@ -14,6 +14,7 @@ from tightship.api.training import TrainingOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tightship.api.accelerator import Accelerator
     from tightship.api.schedule import Schedule
 
 
@@ -293,14 +294,6 @@ class ServerTemplate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accelerator:
-    """One device or slice for each server, asked for by its extended resource name."""
-
-    resource_name: str  # such as nvidia.com/gpu or nvidia.com/mig-1g.10gb
-    memory: int  # bytes of device memory that models may use
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """Where artifacts are published, and with which Secrets."""
 
@@ -340,3 +333,4 @@ class ServingPoolSpec:
     update_strategy: UpdateStrategy = UpdateStrategy.SURGE
     slo_classes: Mapping[str, LatencyObjective] = field(default_factory=dict)
     trusted_code: bool = False  # models that run code, trainers and own metrics are taken
+    price_per_hour: float | None = None  # of one server, in whatever currency

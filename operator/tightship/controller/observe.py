@@ -9,10 +9,12 @@ from typing import TypeVar, cast
 from tightship.api import names
 from tightship.api.progress import Position
 from tightship.controller.job_facts import job_fact
+from tightship.controller.node_facts import NodeFacts
 from tightship.controller.progress import Log
 from tightship.controller.server_facts import POD_FIELDS, server_fact, slice_pairs
 from tightship.controller.servers import AgentView, ServerAddress
 from tightship.controller.spec_facts import model_fact, pool_fact
+from tightship.kube.inventory import Inventory
 from tightship.kube.resources import (
     CONFIG_MAPS,
     CRON_JOBS,
@@ -51,11 +53,13 @@ class Observer:
         agent: Callable[[str], AgentView],
         position: Callable[[str], Position | None] = lambda _: None,
         *,
+        inventory: Inventory | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._agent = agent
         self._position = position
+        self._nodes = NodeFacts(inventory) if inventory else None
         self._clock = clock
         self._endpoints: dict[PoolKey, dict[tuple[str, str], Endpoint]] = {}
         self.watching_since = clock()
@@ -78,6 +82,7 @@ class Observer:
             endpoints=self._pairs(pool, {server.name for server in servers}, now),
             services=self._services(pool, strangers),
             deployment=self._deployment(pool),
+            inventory=self._nodes.inventory() if self._nodes else None,
             sweep=bool(self.sweep_parts(pool)),
             watching_since=self.watching_since,
             agent_secret_expires=secret_expires,

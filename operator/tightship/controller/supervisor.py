@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Sequence
 
 from tightship.api import names
 from tightship.controller.probes import Health, Probes
@@ -11,7 +12,9 @@ from tightship.controller.telemetry import Telemetry
 from tightship.controller.term import DEAD_SECONDS, Term
 from tightship.kube.client import Client
 from tightship.kube.connection import Connection
+from tightship.kube.errors import KubeError
 from tightship.kube.lease import Lease, LeaseTimes
+from tightship.kube.resources import NODES, RESOURCE_SLICES, Resource
 from tightship.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -86,7 +89,23 @@ class Supervisor:
             await self._lease.acquire()
             await self._lead_once()
 
+    async def _inventory(self) -> Sequence[Resource]:
+        """Kinds that tell of nodes, as far as the API server has them.
+
+        A kind that it has not would be waited for without end. When it cannot say, a later term
+        asks again.
+        """
+        if not self._settings.watch_nodes:
+            return ()
+        try:
+            served = await self._client.serves(RESOURCE_SLICES)
+        except KubeError as error:
+            _log.warning("ResourceSlices are left out until the next term: %s", error)
+            served = False
+        return (NODES, RESOURCE_SLICES) if served else (NODES,)
+
     async def _lead_once(self) -> None:
+        inventory = await self._inventory()
         self.telemetry.leader.set(1)
         self.term = Term(
             self._connection,
@@ -95,6 +114,7 @@ class Supervisor:
             self.telemetry,
             self._decide,
             agent_port=self._agent_port,
+            inventory=inventory,
         )
         term = asyncio.create_task(self.term.run(), name="term")
         holding = asyncio.create_task(self._lease.hold(), name="lease")

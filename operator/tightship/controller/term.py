@@ -23,10 +23,11 @@ from tightship.kube.apply import Applier, Memory
 from tightship.kube.client import Client
 from tightship.kube.connection import Connection
 from tightship.kube.events import Events
+from tightship.kube.inventory import Inventory
 from tightship.kube.lease import Lease
 from tightship.kube.limiter import TokenBucket
 from tightship.kube.queue import Queue
-from tightship.kube.resources import Object, Resource
+from tightship.kube.resources import INVENTORY, Object, Resource
 from tightship.kube.store import PoolKey, Store
 from tightship.settings import Settings
 
@@ -61,11 +62,13 @@ class Term:
         decide: Decide,
         *,
         agent_port: int = names.AGENT_PORT,
+        inventory: Sequence[Resource] = (),
     ) -> None:
         self.store = Store()
+        self._inventory = Inventory() if inventory else None
         self.queue: Queue[PoolKey] = Queue()
         self.synced = asyncio.Event()
-        self.watch = Watch(connection, settings.namespaces, self)
+        self.watch = Watch(connection, settings.namespaces, self, inventory)
         self._settings = settings
         self._telemetry = telemetry
         self._missing: set[Scope] = set(self.watch.scopes)
@@ -78,7 +81,9 @@ class Term:
         self._news: Counter[PoolKey] = Counter()
         self._servers = Servers(self._told, self._doubted, port=agent_port)
         self._positions = Positions(self._client, self._told)
-        self._observer = Observer(self.store, self._servers.view, self._positions.position)
+        self._observer = Observer(
+            self.store, self._servers.view, self._positions.position, inventory=self._inventory
+        )
         self._certificates = CertificateBook(self._client)
         self._reconciler = Reconciler(
             Hands(
@@ -126,11 +131,17 @@ class Term:
     def listed(self, scope: Scope, items: Sequence[Object]) -> None:
         """A part of a list has come."""
         for item in items:
-            self._tell(self.store.put(scope[0], item, listed=True))
+            if self._inventory and scope[0] in INVENTORY:
+                self._tell_all(self._inventory.put(scope[0], item, listed=True))
+            else:
+                self._tell(self.store.put(scope[0], item, listed=True))
 
     def complete(self, scope: Scope, uids: frozenset[str], version: str) -> None:
         """A list is complete: what it lacks was deleted unseen."""
-        self._tell(self.store.relisted(scope[0], scope[1], uids, version))
+        if self._inventory and scope[0] in INVENTORY:
+            self._tell_all(self._inventory.relisted(scope[0], uids, version))
+        else:
+            self._tell(self.store.relisted(scope[0], scope[1], uids, version))
         self._missing.discard(scope)
         if not self._missing and not self.synced.is_set():
             self._observer.watching_since = time.time()
@@ -140,10 +151,18 @@ class Term:
 
     def changed(self, resource: Resource, kind: str | None, value: Object) -> None:
         """A watch event has come."""
-        if kind == "DELETED":
+        if self._inventory and resource in INVENTORY:
+            change = self._inventory.remove if kind == "DELETED" else self._inventory.put
+            self._tell_all(change(resource, value))
+        elif kind == "DELETED":
             self._tell(self.store.remove(resource, value))
         else:
             self._tell(self.store.put(resource, value))
+
+    def _tell_all(self, changed: bool) -> None:  # noqa: FBT001 (an answer of the inventory)
+        """The nodes are others now: what every pool can have of them may be another."""
+        if changed:
+            self._tell(self.store.pools())
 
     def _tell(self, pools: Collection[PoolKey]) -> None:
         """Something came in about these pools."""

@@ -42,14 +42,23 @@ class Watch:
     handlers in the main thread; neither may reach the rest of the operator.
     """
 
-    def __init__(self, connection: Connection, namespaces: Sequence[str], feed: Feed) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        namespaces: Sequence[str],
+        feed: Feed,
+        inventory: Sequence[Resource] = (),
+    ) -> None:
         self._connection = connection
         self._namespaces = tuple(namespaces)
         self._feed = feed
         self._loop = asyncio.get_running_loop()
+        self.resources = (*WATCHED, *inventory)
         places: Sequence[str | None] = self._namespaces or (None,)
         self.scopes: tuple[Scope, ...] = tuple(
-            (resource, namespace) for resource in WATCHED for namespace in places
+            (resource, place)
+            for resource in self.resources
+            for place in (places if resource.namespaced else (None,))
         )
         self.activity = Activity(self.scopes)
 
@@ -265,7 +274,7 @@ def _registry(
         return kopf.AiohttpSession(server=connection.server, aiohttp_session=sessions[0])
 
     kopf.on.login(registry=registry, id="login", retries=1)(login)
-    for resource in WATCHED:
+    for resource in watch.resources:
         kopf.on.event(
             resource.group, resource.version, resource.plural, registry=registry, id="tell"
         )(_teller(resource, watch))

@@ -11,7 +11,7 @@ import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 
 from tightship.kube.connection import Connection
-from tightship.kube.errors import UnavailableError, from_answer
+from tightship.kube.errors import NotFoundError, UnavailableError, from_answer
 from tightship.kube.limiter import TokenBucket
 from tightship.kube.resources import PODS, Object, Resource, resource_of
 
@@ -91,6 +91,15 @@ class Client:
             if not token:
                 return
             query["continue"] = str(token)
+
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server has this version of a kind."""
+        path = resource.path(None).rpartition("/")[0]
+        try:
+            found = await self._send("get", resource, path, {}, None, None, _decoded)
+        except NotFoundError:
+            return False
+        return any(each.get("name") == resource.plural for each in found.get("resources", ()))
 
     async def log(self, namespace: str, pod: str, container: str, *, lines: int) -> str:
         """The last lines of a container's log.

@@ -12,12 +12,13 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resource:
-    """One kind of namespaced object, the same object everywhere. The core group is empty."""
+    """One kind of object, the same object everywhere. The core group is empty."""
 
     group: str
     version: str
     plural: str
     kind: str
+    namespaced: bool = True
 
     @property
     def api_version(self) -> str:
@@ -60,9 +61,21 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 DEFINITIONS = Resource(
-    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    namespaced=False,
 )
-"""Not namespaced; written by the chart's hooks alone, never by the operator."""
+"""Written by the chart's hooks alone, never by the operator."""
+
+NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
+RESOURCE_SLICES = Resource(
+    "resource.k8s.io", "v1", "resourceslices", "ResourceSlice", namespaced=False
+)
+
+INVENTORY = (NODES, RESOURCE_SLICES)
+"""Kinds that say what the cluster's nodes offer; watched whole, where the operator is told to."""
 
 OWN = (OPTIMIZED_MODELS, SERVING_POOLS)
 """Kinds that users write; watched whole."""

@@ -4,7 +4,7 @@ import math
 
 from tightship.api import names
 from tightship.api.v1alpha1 import ServingPoolSpec
-from tightship.manifests import security
+from tightship.manifests import device, security
 from tightship.manifests.job_request import convert_request, evaluate_request, intake_request
 from tightship.manifests.job_stages import Stages
 from tightship.manifests.objects import Object, labels, metadata, placement
@@ -63,7 +63,7 @@ def convert_job(action: ApplyConvertJob, namespace: str) -> Object:
             ["fetch", "triton", "convert", "publish"], with_store=True, publishes=True
         ),
     )
-    pod["shareProcessNamespace"] = True
+    pod |= {"shareProcessNamespace": True, **device.pod(pool)}
     return _job(action.name, namespace, CONVERT, action.key, action.pool, action.owners, pod)
 
 

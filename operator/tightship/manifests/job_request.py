@@ -110,7 +110,7 @@ def _request(
         worst_value=gate.worst_value,
         max_class_drop=gate.max_class_drop,
         worst_class_value=gate.worst_class_value,
-        accelerator=pool.accelerator.resource_name if pool.accelerator else None,
+        accelerator=pool.accelerator.named if pool.accelerator else None,
         trusted_code=pool.trusted_code,
         search=_search(spec.optimization.search),
         trainer=_trainer(spec.optimization.trainer, pool, pinned.trainer),

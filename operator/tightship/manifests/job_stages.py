@@ -1,6 +1,6 @@
 """The containers of a Job's pod, and the volumes that they mount."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from tightship.api import job
 from tightship.api.uris import claim
@@ -12,7 +12,7 @@ from tightship.api.v1alpha1 import (
     Resources,
     ServingPoolSpec,
 )
-from tightship.manifests import security
+from tightship.manifests import device, security
 from tightship.manifests.objects import Object, mount, resources, variables
 from tightship.manifests.security import SHARED_MEMORY, TEMPORARY
 
@@ -86,7 +86,8 @@ class Stages:
         converter waits for it. Of the work volume it sees the model repository alone, which the
         kubelet makes where it is missing: Triton ends at once without one.
         """
-        pool, device = self._pool, self._pool.accelerator
+        pool, wanted = self._pool, self._pool.accelerator
+        shared = [] if device.brings_shared_memory(wanted) else [_shared_memory()]
         return {
             "name": "triton",
             "image": pool.server.image,
@@ -94,16 +95,18 @@ class Stages:
             "restartPolicy": "Always",
             "command": ["tritonserver"],
             "args": security.converter_flags(pool, job.MODEL_REPOSITORY),
+            **_environment(device.environment(wanted)),
             "resources": resources(
                 pool.server.resources,
                 disk=security.TEMPORARY_BYTES + security.LOG_BYTES,
-                device=device.resource_name if device else None,
-            ),
+                extended=device.requests(wanted),
+            )
+            | device.claims(wanted),
             "securityContext": security.container_security(),
             "volumeMounts": [
                 {**mount("work", job.MODEL_REPOSITORY), "subPath": _REPOSITORY_IN_WORK},
                 mount("tmp-triton", TEMPORARY, read_only=False),
-                mount("shared-memory", SHARED_MEMORY, read_only=False),
+                *shared,
             ],
         }
 
@@ -112,7 +115,8 @@ class Stages:
         uses = [use for use in self._secrets if publishes or use != "store-write"]
         uris = [*self._inputs, *([self._pool.store.uri] if with_store else [])]
         memory = self._pool.server.resources.memory
-        shared = security.shared_memory("shared-memory", memory) if publishes else None
+        own = publishes and not device.brings_shared_memory(self._pool.accelerator)
+        shared = security.shared_memory("shared-memory", memory) if own else None
         return [
             security.scratch("work", self._pool.converter.scratch_bytes),
             *(security.scratch(f"tmp-{stage}", security.TEMPORARY_BYTES) for stage in stages),
@@ -152,6 +156,15 @@ class Stages:
         return [
             mount(f"secret-{use}", f"{job.SECRETS}/{use}") for use in uses if use in self._secrets
         ]
+
+
+def _environment(limits: Mapping[str, str]) -> Object:
+    """The field `env`; the API server drops an empty one."""
+    return {"env": variables(limits)} if limits else {}
+
+
+def _shared_memory() -> Object:
+    return mount("shared-memory", SHARED_MEMORY, read_only=False)
 
 
 def _claims(uris: Iterable[str]) -> list[str]:

@@ -32,9 +32,15 @@ def metadata(
 
 
 def resources(
-    wanted: Resources, *, disk: int, limit_cpu: bool = False, device: str | None = None
+    wanted: Resources,
+    *,
+    disk: int,
+    limit_cpu: bool = False,
+    extended: Mapping[str, str] | None = None,
 ) -> Object:
     """Requests and limits of a container; `disk` bounds what it writes, in bytes.
+
+    `extended` are resources of device plugins, whose requests equal their limits.
 
     Disk is requested only up to 1 GiB: what a container may write is rarely what it does write, and
     an unused request would keep other pods off the node.
@@ -47,10 +53,8 @@ def resources(
     limits = {"memory": memory_text(wanted.memory), "ephemeral-storage": memory_text(disk)}
     if wanted.cpu_limit is not None or limit_cpu:
         limits["cpu"] = cpu_text(wanted.cpu if wanted.cpu_limit is None else wanted.cpu_limit)
-    if device:
-        limits[device] = "1"
-        requests[device] = "1"
-    return {"requests": requests, "limits": limits}
+    more = extended or {}
+    return {"requests": {**requests, **more}, "limits": {**limits, **more}}
 
 
 def variables(values: Mapping[str, str]) -> list[Object]:
@@ -67,11 +71,14 @@ def mount(volume: str, path: str, *, read_only: bool = True) -> Object:
     return {**placed, "readOnly": True} if read_only else placed
 
 
-def placement(template: ServerTemplate) -> Object:
-    """The fields of a pod that choose its node; absent where the pool says nothing."""
+def placement(template: ServerTemplate, also: Mapping[str, str] | None = None) -> Object:
+    """The fields of a pod that choose its node; absent where the pool says nothing.
+
+    `also` are labels beside the pool's own, which win.
+    """
     chosen: Object = {}
-    if template.node_selector:
-        chosen["nodeSelector"] = dict(template.node_selector)
+    if selector := {**(also or {}), **template.node_selector}:
+        chosen["nodeSelector"] = selector
     if template.tolerations:
         chosen["tolerations"] = [_toleration(value) for value in template.tolerations]
     return chosen

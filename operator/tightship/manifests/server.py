@@ -3,7 +3,7 @@
 from tightship.api import job, names
 from tightship.api.uris import claim
 from tightship.api.v1alpha1 import ServingPoolSpec, UpdateStrategy
-from tightship.manifests import security
+from tightship.manifests import device, security
 from tightship.manifests.network import network_policies
 from tightship.manifests.objects import (
     Object,
@@ -11,7 +11,6 @@ from tightship.manifests.objects import (
     labels,
     metadata,
     mount,
-    placement,
     resources,
     secret_variable,
     variables,
@@ -78,7 +77,7 @@ def _pod(pool: str, spec: ServingPoolSpec, labelled: dict[str, str]) -> Object:
                 "labelSelector": {"matchLabels": labelled},
             }
         ],
-        **placement(spec.server),
+        **device.pod(spec),
         "securityContext": security.pod_security(),
         "initContainers": [_agent(pool, spec)],
         "containers": [_triton(pool, spec)],
@@ -87,7 +86,8 @@ def _pod(pool: str, spec: ServingPoolSpec, labelled: dict[str, str]) -> Object:
 
 
 def _triton(pool: str, spec: ServingPoolSpec) -> Object:
-    device = spec.accelerator.resource_name if spec.accelerator else None
+    wanted = spec.accelerator
+    shared = [] if device.brings_shared_memory(wanted) else [_shared_memory()]
     live = {"httpGet": {"path": "/v2/health/live", "port": "http"}, "timeoutSeconds": 5}
     return {
         "name": "triton",
@@ -98,7 +98,8 @@ def _triton(pool: str, spec: ServingPoolSpec) -> Object:
         "env": [
             secret_variable(
                 security.TRITON_KEY_VARIABLE, names.agent_secret_name(pool), "triton-key"
-            )
+            ),
+            *variables(device.environment(wanted)),
         ],
         "ports": [
             _port("http", names.HTTP_PORT),
@@ -113,16 +114,21 @@ def _triton(pool: str, spec: ServingPoolSpec) -> Object:
         "resources": resources(
             spec.server.resources,
             disk=security.TEMPORARY_BYTES + security.LOG_BYTES,
-            device=device,
-        ),
+            extended=device.requests(wanted),
+        )
+        | device.claims(wanted),
         "securityContext": security.container_security(),
         "volumeMounts": [
             mount("models", MODELS),
             mount("tmp-triton", TEMPORARY, read_only=False),
-            mount("shared-memory", SHARED_MEMORY, read_only=False),
+            *shared,
             mount("traces", security.TRACES, read_only=False),
         ],
     }
+
+
+def _shared_memory() -> Object:
+    return mount("shared-memory", SHARED_MEMORY, read_only=False)
 
 
 def _agent(pool: str, spec: ServingPoolSpec) -> Object:
@@ -131,7 +137,7 @@ def _agent(pool: str, spec: ServingPoolSpec) -> Object:
     It is unready only after 10 s: its supervisor restarts it in about 5, and a server whose agent
     restarts still answers.
     """
-    accelerator = spec.accelerator.resource_name if spec.accelerator else ""
+    accelerator = spec.accelerator.named if spec.accelerator else ""
     claimed = claim(spec.store.uri)
     disk = 2 * security.server_disk_bytes(spec) + security.TEMPORARY_BYTES + security.LOG_BYTES
     return {
@@ -147,6 +153,7 @@ def _agent(pool: str, spec: ServingPoolSpec) -> Object:
                     "TIGHTSHIP_POOL": pool,
                     "TIGHTSHIP_MEMORY_LIMIT": str(server_memory(spec)),
                     "TIGHTSHIP_ACCELERATOR": accelerator,
+                    **device.told_to_agent(spec.accelerator),
                     "HOME": TEMPORARY,
                 }
             ),
@@ -173,12 +180,13 @@ def _agent(pool: str, spec: ServingPoolSpec) -> Object:
 
 def _volumes(pool: str, spec: ServingPoolSpec) -> list[Object]:
     disk, claimed = security.server_disk_bytes(spec), claim(spec.store.uri)
+    shared = security.shared_memory("shared-memory", spec.server.resources.memory)
     return [
         security.scratch("models", disk),
         security.scratch("state", disk),
         security.scratch("tmp-triton", security.TEMPORARY_BYTES),
         security.scratch("tmp-agent", security.TEMPORARY_BYTES),
-        security.shared_memory("shared-memory", spec.server.resources.memory),
+        *([] if device.brings_shared_memory(spec.accelerator) else [shared]),
         security.traces("traces"),
         security.secret("agent", names.agent_secret_name(pool)),
         *([security.users_secret("store", spec.store.secret)] if spec.store.secret else []),

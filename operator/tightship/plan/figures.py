@@ -57,6 +57,11 @@ def ratio(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}{'f' if abs(value) < _LONG else 'e'}}"
 
 
+def money(amount: float) -> str:
+    """An amount to a ten-thousandth: "2.5", "0.0125", "0"."""
+    return f"{amount:.4f}".rstrip("0").rstrip(".")
+
+
 def artifact_json(summary: Summary) -> dict[str, Any]:
     """`status.artifact`."""
     batches = [{"batch": b, "busyTime": duration(s)} for b, s in summary.duty_batches]

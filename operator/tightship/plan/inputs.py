@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import CODE_FORMATS, Objective
+from tightship.plan.nodes import asks_for_whole_gpus
 
 if TYPE_CHECKING:
     from tightship.api.artifact import IntakeResult
@@ -51,10 +52,11 @@ def threads(pool: ServingPoolSpec) -> int:
 
 def node_class(pool: ServingPoolSpec) -> str:
     """What decides how fast a server of the pool is, as canonical JSON."""
-    resources = pool.server.resources
+    resources, device = pool.server.resources, pool.accelerator
     return canonical(
         {
-            "accelerator": pool.accelerator.resource_name if pool.accelerator else None,
+            **(device.share() if device else {}),
+            "accelerator": device.named if device else None,
             "cpu": resources.cpu,
             "cpuLimit": resources.cpu_limit,
             "memory": resources.memory,
@@ -222,10 +224,13 @@ def _key(
 
 def server_revision(pool: ServingPoolSpec) -> str:
     """Short hash of all that a server pod is made from; another one replaces every server."""
+    device = pool.accelerator
     return digest(
         {
-            "accelerator": asdict(pool.accelerator) if pool.accelerator else None,
+            "accelerator": device
+            and {"resource_name": device.named, "memory": device.memory, **device.share()},
             "server": asdict(pool.server),
             "store": {"secret": pool.store.secret, "uri": pool.store.uri},
+            **({"nodes": "whole devices"} if asks_for_whole_gpus(device) else {}),
         }
     )[:REVISION_LENGTH]

@@ -19,7 +19,7 @@ MODEL_TOPICS = (
     ConditionType.FRESH,
     ConditionType.IN_DISTRIBUTION,
 )
-POOL_TOPICS = (ConditionType.READY, ConditionType.UPDATED)
+POOL_TOPICS = (ConditionType.READY, ConditionType.SCHEDULABLE, ConditionType.UPDATED)
 
 
 def tell(

@@ -19,6 +19,7 @@ from tightship.plan.actions import (
     Owner,
     Plan,
 )
+from tightship.plan.capacity import capacity
 from tightship.plan.conversion import plan_conversions
 from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, down_since, not_asked_yet, observe
 from tightship.plan.freshness import ages_at, freshness
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from tightship.api.conditions import Condition
     from tightship.api.v1alpha1 import ServingPoolSpec
+    from tightship.plan.capacity import Capacity
     from tightship.plan.conversion import Conversions
     from tightship.plan.fleet import Fleet
     from tightship.plan.packing import Placement
@@ -262,18 +264,23 @@ class _Planner:
     def _tell_pool(
         self, fleet: Fleet, steps: Steps, placement: Placement, targets: list[Target]
     ) -> Iterator[Action]:
-        stuck = frozenset(placement.shortages) | steps.failing
         status = pool_status(
             self._pool,
             fleet,
             steps,
-            desired=placement.wanted_servers,
+            placement,
+            self._capacity(),
             models=len(targets),
-            stuck=stuck,
             revision=self._revision,
             now=self._snapshot.now,
         )
         yield from _tell_pool(self._snapshot, self._pool, status)
+
+    def _capacity(self) -> Capacity | None:
+        running = frozenset(
+            s.node for s in self._snapshot.servers if s.node and s.revision == self._revision
+        )
+        return self._memo.of(POOL, capacity, self._spec, self._snapshot.inventory, running)
 
 
 def _owner(model: ModelFact) -> Owner:

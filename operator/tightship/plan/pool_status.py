@@ -11,10 +11,14 @@ from tightship.api.conditions import (
     Reason,
     merge_conditions,
 )
+from tightship.plan import figures
 from tightship.plan.packing import Standing
+from tightship.plan.snapshot import InvalidSpec
 
 if TYPE_CHECKING:
+    from tightship.plan.capacity import Capacity
     from tightship.plan.fleet import Fleet, View
+    from tightship.plan.packing import Placement
     from tightship.plan.rollout import Steps
     from tightship.plan.snapshot import PoolFact
 
@@ -25,21 +29,30 @@ def pool_status(
     pool: PoolFact,
     fleet: Fleet,
     steps: Steps,
+    placement: Placement,
+    held: Capacity | None,
     *,
-    desired: int,
     models: int,
-    stuck: frozenset[str],
     revision: str,
     now: float,
 ) -> dict[str, Any]:
-    """The whole status; `stuck` are models that cannot leave an old server as things are."""
+    """The whole status; `held` is what the nodes can hold, where that is known or asked for."""
+    desired = placement.wanted_servers
+    stuck = frozenset(placement.shortages) | steps.failing  # cannot leave an old server
     ready = sum(v.fact.ready for v in fleet.views)
-    conditions = [_ready(pool, fleet, ready, desired), _updated(fleet, steps, stuck)]
+    conditions = [
+        _ready(pool, fleet, ready, desired),
+        *([held.condition] if held else []),
+        _updated(fleet, steps, stuck),
+    ]
+    figured = held.figures() if held else {}
     return {
         "observedGeneration": pool.generation,
         "desiredServers": desired,
         "servers": len(fleet.views),
         "readyServers": ready,
+        **_of_the_spec(pool, len(fleet.views)),
+        **({"capacity": figured} if figured else {}),
         "models": models,
         "revision": revision,
         "serverList": [_server(v) for v in sorted(fleet.views, key=lambda v: v.name)],
@@ -70,6 +83,17 @@ def invalid_status(pool: PoolFact, message: str, now: float) -> dict[str, Any]:
         **pool.status,
         "observedGeneration": pool.generation,
         "conditions": merge_conditions(live, conditions, pool.generation, now),
+    }
+
+
+def _of_the_spec(pool: PoolFact, servers: int) -> dict[str, Any]:
+    """What isolates a server, and what the servers that are there cost, where the spec says it."""
+    if isinstance(pool.spec, InvalidSpec):
+        return {}
+    device, price = pool.spec.accelerator, pool.spec.price_per_hour
+    return {
+        **({"isolation": device.isolation.value} if device else {}),
+        **({"costPerHour": figures.money(price * servers)} if price is not None else {}),
     }
 
 

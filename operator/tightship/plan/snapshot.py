@@ -153,6 +153,44 @@ class DeploymentFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Taint:
+    """A taint of a node."""
+
+    key: str
+    value: str
+    effect: str
+
+    def __str__(self) -> str:
+        """As kubectl writes it."""
+        value = f"={self.value}" if self.value else ""
+        return f"{self.key}{value}:{self.effect}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFact:
+    """One node: what decides whether a server may go there, and what it offers in all.
+
+    `cpu` is cores, `memory` bytes, `extended` numbers of devices by resource, all allocatable.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+    usable: bool = True  # ready, and not cordoned
+    cpu: float
+    memory: int
+    extended: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """The cluster's nodes, and how many devices DRA drivers publish on each."""
+
+    nodes: tuple[NodeFact, ...] = ()
+    claimable: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything about one pool at one instant.
 
@@ -171,6 +209,7 @@ class Snapshot:
     endpoints: tuple[Endpoint, ...] = ()
     services: tuple[ServiceFact, ...] = ()
     deployment: DeploymentFact | None = None
+    inventory: Inventory | None = None  # None: nodes are not watched
     sweep: bool = False  # a part of the pool's clean-up of the store exists
     watching_since: float = 0.0
     agent_secret_expires: float | None = None  # None: the Secret does not exist

@@ -121,6 +121,19 @@ class DeviceMeter:
         return used if isinstance(used, NoData) else int(used)
 
 
+class SharedDeviceMeter:
+    """A device that other servers are on: what is in use on it is not this server's alone.
+
+    A neighbour that loads a model meanwhile would be counted as ours, so nothing is measured.
+    """
+
+    source = "device"
+
+    async def read(self) -> int | NoData:
+        """No figure, and why."""
+        return NoData("the device is shared, so its memory in use is not this server's alone")
+
+
 async def settled(meter: MemoryMeter, *, deadline: float = 5.0) -> int | NoData:
     """Reads until the value has stopped moving (four reads within 1 MiB), or the deadline is over.
 

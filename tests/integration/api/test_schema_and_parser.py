@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
-from tests.support import documents
+from tests.support import accelerators, documents
 from tests.support.apiserver import ApiServer
 from tests.support.documents import Document
 
@@ -22,6 +22,7 @@ _CASES = settings(
 )
 
 _CORES = ("server", "resources", "requests", "cpu")
+_ON_DEVICES = tuple(map(accelerators.pool, accelerators.TAKEN.values()))
 _HOSTS = ("converter", "allowedHosts")
 
 
@@ -231,6 +232,15 @@ def test_addresses_of_stores(admission: Admission, uri: str) -> None:
     _agree(admission, names.SERVING_POOLS, names.SERVING_POOL, spec, parse_pool)
 
 
+DEVICES = [*accelerators.TAKEN.values(), *(each for each, _ in accelerators.REFUSED.values())]
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=str)
+def test_accelerators(admission: Admission, device: Document) -> None:
+    spec = accelerators.pool(device)
+    _agree(admission, names.SERVING_POOLS, names.SERVING_POOL, spec, parse_pool)
+
+
 @_CASES
 @given(spec=documents.mutated(documents.MINIMAL_MODEL, documents.FULL_MODEL, documents.OWN_MODEL))
 @example(spec=documents.MINIMAL_MODEL)
@@ -241,7 +251,7 @@ def test_models(admission: Admission, spec: Document) -> None:
 
 
 @_CASES
-@given(spec=documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL))
+@given(spec=documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL, *_ON_DEVICES))
 @example(spec=documents.MINIMAL_POOL)
 @example(spec=documents.FULL_POOL)
 @example(spec=documents.changed(documents.MINIMAL_POOL, _CORES, 2.0))

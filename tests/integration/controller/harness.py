@@ -55,6 +55,7 @@ async def operating(
     lease_duration: float = 15.0,
     agent_port: int = 8443,
     write_rate: float = 200.0,
+    watch_nodes: bool = False,
 ) -> AsyncIterator[Supervisor]:
     """A running operator, stopped in order at the end."""
     number = next(_numbers)
@@ -66,6 +67,7 @@ async def operating(
         address="127.0.0.1",
         port=0,
         write_rate=write_rate,
+        watch_nodes=watch_nodes,
     )
     connection = await Connection.open(str(kubeconfig))
     supervisor = Supervisor(connection, settings, "default", decide, agent_port=agent_port)

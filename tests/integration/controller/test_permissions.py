@@ -49,11 +49,17 @@ def account(apiserver: ApiServer, folder: Path) -> Path:
 
 
 async def test_the_listed_permissions_are_enough(apiserver: ApiServer, tmp_path: Path) -> None:
-    assert len(rules()) == 16
+    assert len(rules()) == 18
     kubeconfig = account(apiserver, tmp_path)
     async with (
         line(apiserver, tmp_path, 16) as found,
-        operating(kubeconfig, plan, namespaces=(found.where,), agent_port=found.port) as supervisor,
+        operating(
+            kubeconfig,
+            plan,
+            namespaces=(found.where,),
+            agent_port=found.port,
+            watch_nodes=True,
+        ) as supervisor,
     ):
         store = {"uri": "s3://bucket/artifacts"}
         cleaned = pool(store={**store, "retention": "168h"})

@@ -3,10 +3,12 @@
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
-from tests.support import actions
+from tests.support import accelerators, actions
 from tests.support.apiserver import ApiServer
 
 from tightship.kube.compare import contains
@@ -17,9 +19,20 @@ from tightship.manifests.sweep import sweep_objects
 
 _Object = dict[str, Any]
 
+
+def _on(device: str, space: str) -> list[_Object]:
+    """Servers and a conversion on a device."""
+    pool = actions.on_device(device)
+    servers = replace(actions.servers(full=False), spec=pool)
+    key = f"{list(accelerators.TAKEN).index(device):02x}" * 32
+    convert = replace(actions.convert(full=False), pool_spec=pool, key=key)
+    return [*server_objects(servers, space), convert_job(convert, space)]
+
+
 RENDERED: dict[str, Callable[[str], list[_Object]]] = {
     "servers-minimal": lambda space: server_objects(actions.servers(full=False), space),
     "servers-full": lambda space: server_objects(actions.servers(full=True), space),
+    **{f"device-{name}": partial(_on, name) for name in accelerators.TAKEN},
     "intake-minimal": lambda space: [intake_job(actions.intake(full=False), space)],
     "intake-full": lambda space: [intake_job(actions.intake(full=True), space)],
     "convert-minimal": lambda space: [convert_job(actions.convert(full=False), space)],

@@ -26,6 +26,13 @@ def test_the_pods_environment_is_enough() -> None:
     assert (settings.api_port, settings.probe_port) == (8443, 8444)
 
 
+@pytest.mark.parametrize(("told", "shared"), [("true", True), ("", False)])
+def test_whether_others_are_on_the_device(told: str, *, shared: bool) -> None:
+    env = {**ENV, "TIGHTSHIP_DEVICE_SHARED": told}
+    assert read_settings([], env).device_shared is shared
+    assert not read_settings([], ENV).device_shared
+
+
 def test_flags_name_other_places() -> None:
     settings = read_settings(["--models=/m", "--api-port=1"], ENV)
     assert (settings.models, settings.api_port) == (Path("/m"), 1)

@@ -7,15 +7,15 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support import corpus, documents
+from tests.support import accelerators, corpus, documents
 from tests.support.cache import REPOSITORY
 from tests.support.corpus import BadManifest
 
 from tightship.api import names, schedule
+from tightship.api.accelerator import Accelerator, Sharing
 from tightship.api.parse import SpecError, parse_model, parse_pool
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
-    Accelerator,
     AccuracyGate,
     Better,
     Dataset,
@@ -40,6 +40,7 @@ from tightship.api.v1alpha1 import (
 )
 
 GI = 2**30
+_ON_DEVICES = tuple(map(accelerators.pool, accelerators.TAKEN.values()))
 
 
 def test_a_minimal_model_has_the_defaults_of_the_values() -> None:
@@ -168,8 +169,12 @@ def test_entry_points_of_trainers_and_metrics_have_the_same_forms(entry: str) ->
 def test_a_full_pool() -> None:
     parsed = parse_pool(documents.FULL_POOL)
     assert parsed.accelerator == Accelerator(
-        resource_name="nvidia.com/mig-1g.10gb", memory=int(9.5 * GI)
+        resource_name="nvidia.com/mig-1g.10gb",
+        sharing=Sharing.MIG,
+        profile="1g.10gb",
+        memory=int(9.5 * GI),
     )
+    assert parsed.price_per_hour == 1.25
     assert parsed.server.resources == Resources(cpu=1.5, memory=24 * GI, cpu_limit=4.0)
     assert parsed.server.tolerations[1] == Toleration(
         key="spot", value="yes", effect="NoExecute", toleration_seconds=60
@@ -261,7 +266,7 @@ def test_models_are_parsed_or_refused_in_one_sentence(spec: documents.Document) 
         _plain(str(error))
 
 
-@given(documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL))
+@given(documents.mutated(documents.MINIMAL_POOL, documents.FULL_POOL, *_ON_DEVICES))
 def test_pools_are_parsed_or_refused_in_one_sentence(spec: documents.Document) -> None:
     try:
         parse_pool(spec)

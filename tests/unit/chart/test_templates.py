@@ -18,6 +18,7 @@ _Object = dict[str, Any]
 EVERYTHING: _Object = {
     "replicas": 2,
     "crds": {"keep": False},
+    "nodes": {"watch": True},
     "serviceMonitor": {"enabled": True},
     "imagePullSecrets": [{"name": "registry"}],
     "pools": {"shared": {"namespace": "models", **documents.FULL_POOL}},
@@ -95,6 +96,23 @@ def test_the_operator_may_watch_what_it_watches() -> None:
         for resource in rule["resources"]
     }
     assert watched == {(each.group, each.plural) for each in resources.WATCHED}
+
+
+@pytest.mark.parametrize("namespaces", [[], ["search"]], ids=str)
+def test_nodes_are_watched_where_it_is_asked_for(namespaces: list[str]) -> None:
+    assert not find(render({"namespaces": namespaces}), "ClusterRole", "tightship-nodes")
+    assert _environment()["TIGHTSHIP_WATCH_NODES"] == "false"
+    values = {"namespaces": namespaces, "nodes": {"watch": True}}
+    objects = render(values)
+    (role,) = find(objects, "ClusterRole", "tightship-nodes")
+    assert [(r["apiGroups"], r["resources"], r["verbs"]) for r in role["rules"]] == [
+        ([each.group], [each.plural], ["list", "watch"]) for each in resources.INVENTORY
+    ]
+    (binding,) = find(objects, "ClusterRoleBinding", "tightship-nodes")
+    assert binding["subjects"][0]["name"] == "tightship"
+    assert _environment(values)["TIGHTSHIP_WATCH_NODES"] == "true"
+    unbound = render({**values, "rbac": {"create": False}})
+    assert not find(unbound, "ClusterRole", "tightship-nodes")
 
 
 def test_rights_in_all_namespaces() -> None:

@@ -22,7 +22,19 @@ def test_flags_win_over_the_environment() -> None:
     assert (found.workers, found.lease_namespace) == (7, "ns")
 
 
-WRONG = (["--workers", "x"], ["--workers", "0"], ["--lease-duration", "1"], ["--log-format", "xml"])
+@pytest.mark.parametrize(("told", "watched"), [("true", True), ("false", False)])
+def test_whether_nodes_are_watched(told: str, *, watched: bool) -> None:
+    assert settings.parse([], {"TIGHTSHIP_WATCH_NODES": told}).watch_nodes is watched
+    assert not settings.parse([], {}).watch_nodes
+
+
+WRONG = (
+    ["--workers", "x"],
+    ["--workers", "0"],
+    ["--lease-duration", "1"],
+    ["--log-format", "xml"],
+    ["--watch-nodes", "yes"],
+)
 
 
 @pytest.mark.parametrize("arguments", WRONG)

@@ -7,12 +7,13 @@ files anew.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.support import actions
+from tests.support import accelerators, actions
 
 from tightship.manifests.job import convert_job, evaluate_job, intake_job
 from tightship.manifests.server import server_objects
@@ -22,9 +23,47 @@ from tightship.manifests.sweep import sweep_objects
 _GOLDEN = Path(__file__).parent / "golden"
 _Objects = list[dict[str, Any]]
 
+
+_OF_A_NODE = ("nodeSelector", "affinity", "resourceClaims")
+
+
+def _on_devices(*names: str, convert: bool = False) -> _Objects:
+    """What differs from device to device in the pods of servers, or of conversions."""
+    found = []
+    for name in names:
+        pool = actions.on_device(name)
+        servers = replace(actions.servers(full=False), spec=pool)
+        conversion = replace(actions.convert(full=False), pool_spec=pool)
+        rendered = (
+            convert_job(conversion, actions.NAMESPACE)
+            if convert
+            else server_objects(servers, actions.NAMESPACE)[-1]
+        )
+        found.append({"device": name, **_parts(rendered["spec"]["template"]["spec"])})
+    return found
+
+
+def _parts(pod: dict[str, Any]) -> dict[str, Any]:
+    containers = {each["name"]: each for each in (*pod["initContainers"], *pod["containers"])}
+    triton = containers["triton"]
+    told = containers.get("agent", {}).get("env", [])
+    return {
+        **{field: pod[field] for field in _OF_A_NODE if field in pod},
+        "triton": {
+            "env": [each for each in triton.get("env", ()) if "value" in each],
+            "resources": triton["resources"],
+            "mounts": [each["mountPath"] for each in triton["volumeMounts"]],
+        },
+        "agent": [e for e in told if "ACCELERATOR" in e["name"] or "DEVICE" in e["name"]],
+        "volumes": [each["name"] for each in pod["volumes"]],
+    }
+
+
 CASES: dict[str, Callable[[], _Objects]] = {
     "servers-minimal": lambda: server_objects(actions.servers(full=False), actions.NAMESPACE),
     "servers-full": lambda: server_objects(actions.servers(full=True), actions.NAMESPACE),
+    "servers-on-devices": partial(_on_devices, *accelerators.TAKEN),
+    "convert-on-devices": partial(_on_devices, "mig", "mps", "dra", convert=True),
     "intake-minimal": lambda: [intake_job(actions.intake(full=False), actions.NAMESPACE)],
     "intake-full": lambda: [intake_job(actions.intake(full=True), actions.NAMESPACE)],
     "intake-own-metric": lambda: [intake_job(actions.own_intake(), actions.NAMESPACE)],

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.unit.plan.world import model_spec, pool_spec
 
+from tightship.api.accelerator import Accelerator, Sharing
 from tightship.api.artifact import IntakeResult
 from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     CODE_FORMATS,
-    Accelerator,
     Better,
     Dataset,
     EvaluationSet,
@@ -131,6 +131,41 @@ def test_what_changes_which_hash(name: str) -> None:
     change, letters = CHANGES[name]
     spec, pool = model_spec(), pool_spec()
     before, after = hashes(spec, pool), hashes(*change(spec, pool))
+    assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
+
+
+_MPS = Accelerator(memory=1, sharing=Sharing.MPS, replicas=4, compute_percent=20)
+_CLAIM = Accelerator(memory=1, resource_name=None, sharing=Sharing.DRA, claim_template="a")
+SHARES: dict[str, tuple[Accelerator, Accelerator, str]] = {
+    "memory": (_MPS, replace(_MPS, memory=2), "r"),
+    "replicas": (_MPS, replace(_MPS, replicas=2), "kr"),
+    "compute": (_MPS, replace(_MPS, compute_percent=10), "kr"),
+    "mode": (_MPS, replace(_MPS, sharing=Sharing.TIME_SLICING), "kr"),
+    "claim": (_CLAIM, replace(_CLAIM, claim_template="b"), "kr"),
+    "a slice under a device's name": (
+        Accelerator(memory=1),
+        Accelerator(memory=1, sharing=Sharing.MIG, profile="1g.10gb"),
+        "kr",
+    ),
+    "a slice under its own name": (
+        Accelerator(memory=1, resource_name="nvidia.com/mig-1g.10gb"),
+        Accelerator(
+            memory=1,
+            resource_name="nvidia.com/mig-1g.10gb",
+            sharing=Sharing.MIG,
+            profile="1g.10gb",
+        ),
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_what_a_server_gets_of_a_device_counts(name: str) -> None:
+    first, second, letters = SHARES[name]
+    spec, pool = model_spec(), pool_spec()
+    before = hashes(spec, replace(pool, accelerator=first))
+    after = hashes(spec, replace(pool, accelerator=second))
     assert "".join(c for c, x, y in zip("ikr", before, after, strict=True) if x != y) == letters
 
 

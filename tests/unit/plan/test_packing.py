@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.plan.world import BASE, MIB, pool_spec
 
+from tightship.api.accelerator import Accelerator
 from tightship.api.conditions import Reason
-from tightship.api.v1alpha1 import Accelerator
 from tightship.plan.packing import (
     DUTY_FLOOR,
     DUTY_MAX,

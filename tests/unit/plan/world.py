@@ -69,6 +69,7 @@ from tightship.plan.snapshot import (
     DeploymentFact,
     Endpoint,
     InvalidSpec,
+    Inventory,
     JobFact,
     JobKind,
     JobState,
@@ -231,6 +232,7 @@ class World:
         self.left: dict[tuple[str, str], float] = {}
         self.watching_since = self.now
         self.sweep: ApplySweep | None = None
+        self.inventory: Inventory | None = None
         self.foreign: set[str] = set()
         self.secret: float | None = None
         self.events: list[RecordEvent] = []
@@ -355,6 +357,7 @@ class World:
             endpoints=tuple(self.endpoints.values()),
             services=tuple(ServiceFact(name=n, ours=False) for n in sorted(self.foreign)),
             deployment=deployment,
+            inventory=self.inventory,
             sweep=self.sweep is not None,
             watching_since=self.watching_since,
             agent_secret_expires=self.secret,
