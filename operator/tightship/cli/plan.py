@@ -76,7 +76,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--load", type=_factor, default=1.0, help="multiplies every rate")
     what.add_argument("--servers", type=_servers, help="at most so many, in the pool's place")
     what.add_argument("--fixed-copies", action="store_true", help="replicas, and no more")
-    what.add_argument("--price", type=_factor, help="of one server for an hour")
+    what.add_argument(
+        "--price", type=_factor, help="of one server for an hour; default: the pool's"
+    )
     what.add_argument(
         "--moves", type=_share, default=BUDGET, metavar="SHARE",
         help=f"of the copies, that may move only to save servers; default: {BUDGET:g}",
@@ -107,7 +109,7 @@ def _question(given: argparse.Namespace) -> Question:
     return Question(
         pool=pool,
         models=_wanted(given, pool, found),
-        price=given.price,
+        price=pool.spec.price_per_hour if given.price is None else given.price,
         kappa=given.kappa,
         fixed_copies=given.fixed_copies,
         max_servers=given.servers,

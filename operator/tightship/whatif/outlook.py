@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from tightship.api.accelerator import Isolation
 from tightship.plan.pack import feasibility
 from tightship.whatif import growth, packed
 
@@ -277,6 +278,12 @@ def _notes(question: Question, models: tuple[ModelOutlook, ...]) -> Iterator[str
     yield from (f"{told}: {_listed(names)}" for told, names in known if names)
     if question.price is None:
         yield "no price of a server is known, so there is no cost; give one with --price"
+    device = question.pool.spec.accelerator
+    if device is not None and device.isolation is not Isolation.HARD:
+        yield (
+            f"servers share devices ({device.sharing}, isolation {device.isolation}): what other "
+            "servers on a device take is not predicted"
+        )
 
 
 def _listed(names: list[str], most: int = 5) -> str:

@@ -88,6 +88,23 @@ def test_one_file_may_hold_all(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "1 of 1 models on 1 server" in capsys.readouterr().out
 
 
+def test_the_pools_own_price_and_shared_devices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = yaml.safe_load((golden.EXAMPLE / "pool.yaml").read_text())
+    pool["spec"]["pricePerHour"] = "2.5"
+    pool["spec"]["accelerator"] |= {"sharing": "TimeSlicing", "replicas": 4, "memory": "18Gi"}
+    file = tmp_path / "pool.yaml"
+    file.write_text(yaml.safe_dump(pool))
+    options = [*golden.OPTIONS[:-2], "--pool", str(file), "--output", "json"]
+    plan.main(options)
+    found = json.loads(capsys.readouterr().out)
+    assert found["cost"]["pricePerHour"] == 2.5
+    assert any("isolation none" in note for note in found["notes"])
+    plan.main([*options, "--price", "1"])
+    assert json.loads(capsys.readouterr().out)["cost"]["pricePerHour"] == 1
+
+
 MODELS, POOL = ["-f", "examples/plan/models.yaml"], ["--pool", "examples/plan/pool.yaml"]
 WRONG = {
     "no pool": (MODELS, "name the ServingPool with --pool"),
