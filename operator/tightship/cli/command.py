@@ -39,6 +39,14 @@ def _report(arguments: Sequence[str]) -> int | None:
     return _call("tightship.cli.report", arguments)
 
 
+def _import(arguments: Sequence[str]) -> int | None:
+    return _call("tightship.cli.imports", arguments)
+
+
+def _plan(arguments: Sequence[str]) -> int | None:
+    return _call("tightship.cli.plan", arguments)
+
+
 def _validate(arguments: Sequence[str]) -> int | None:
     return _call("tightship.cli.validate", arguments)
 
@@ -62,6 +70,8 @@ COMMANDS: dict[str, tuple[Run, str]] = {
     "job": (_job, "run one stage of a conversion Job, or a clean-up of the store"),
     "optimize": (_optimize, "optimize a model on this machine"),
     "report": (_report, "show a report.json as HTML or as Markdown for a pull request"),
+    "plan": (_plan, "say where models would be placed, at what cost, and what breaks first"),
+    "import": (_import, "turn results of perf_analyzer or Model Analyzer into a profile.json"),
     "validate": (_validate, "check resources in YAML files"),
     "slices": (_slices, "how to cut accelerators into MIG slices for measured models"),
     "crds": (_crds, "write or delete the CRDs; the chart's hooks use it"),

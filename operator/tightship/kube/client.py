@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -21,6 +21,7 @@ STRATEGIC = "application/strategic-merge-patch+json"
 
 _CONNECT_SECONDS = 5.0
 _LOG_BYTES = 64 * 1024
+_PAGE = 500  # objects of one answer, as kubectl asks for
 
 T = TypeVar("T")
 
@@ -67,6 +68,29 @@ class Client:
         return await self._send(
             "get", resource, resource.path(namespace, name), {}, None, None, _decoded
         )
+
+    async def list(
+        self, resource: Resource, namespace: str, *, selector: str = ""
+    ) -> AsyncIterator[Object]:
+        """The objects of a namespace, those of a label selector alone where one is given.
+
+        They are read in pages, so that a large namespace takes no large answer. A list item lacks
+        `kind` and `apiVersion`; they are put back.
+
+        Raises:
+            UnavailableError: also where the list was so long on its way that its version is gone.
+        """
+        query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = await self._send(
+                "list", resource, resource.path(namespace), query, None, None, _decoded
+            )
+            for item in page.get("items") or ():
+                yield {"apiVersion": resource.api_version, "kind": resource.kind, **item}
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query["continue"] = str(token)
 
     async def serves(self, resource: Resource) -> bool:
         """Whether the API server has this version of a kind."""
@@ -247,6 +271,7 @@ class Client:
 
 _METHODS = {
     "get": "GET",
+    "list": "GET",
     "log": "GET",
     "create": "POST",
     "update": "PUT",

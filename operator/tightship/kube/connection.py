@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import yaml
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
@@ -39,7 +40,8 @@ class Connection:
                 load_incluster_config(  # type: ignore[no-untyped-call]
                     client_configuration=configuration
                 )
-        except (ConfigException, OSError) as error:
+        except (ConfigException, OSError, TypeError, yaml.YAMLError) as error:
+            # the library lets through what an empty file or one without YAML brings about
             raise ConnectionSettingsError(
                 f"no way to the API server: {error}; run inside a pod with a service account, or"
                 " name a kubeconfig with --kubeconfig"

@@ -293,7 +293,7 @@ def summary(conversion: Conversion, digest: str, evaluated: int) -> Summary:
         gate_max_drop=conversion.request.max_drop,
         candidates=len(conversion.candidates) + 1,
         memory=memory(outcome.profile, conversion),
-        load_seconds=outcome.profile.load_seconds,
+        load_seconds=outcome.profile.load_seconds or 0.0,
         duty_seconds=outcome.profile.at(1).busy_seconds,
         max_batch=outcome.profile.max_batch,
         evaluated=evaluated,

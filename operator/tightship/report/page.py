@@ -1,6 +1,7 @@
 """The report as one HTML file: nothing is loaded from elsewhere, and no script runs."""
 
 import shlex
+from collections.abc import Sequence
 
 from tightship.report import figures, plot, style, tables
 from tightship.report.document import Report
@@ -12,18 +13,22 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(report: Report) -> str:
     """The whole page; the same report gives the same bytes."""
-    title = f"Conversion report: {report.variant}"
+    return whole(f"Conversion report: {report.variant}", _sections(report), style.CSS)
+
+
+def whole(title: str, sections: Sequence[Markup], css: str) -> str:
+    """A page of its own with these sections and this style."""
     head = lines(
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", title),
-        tag("style", Markup(f"\n{style.CSS}\n")),
+        tag("style", Markup(f"\n{css}\n")),
     )
-    body = tag("main", lines(*_sections(report)))
-    whole = tag("html", lines(tag("head", head), tag("body", body)), lang="en")
-    return f"<!DOCTYPE html>\n{whole}\n"
+    body = tag("main", lines(*sections))
+    html = tag("html", lines(tag("head", head), tag("body", body)), lang="en")
+    return f"<!DOCTYPE html>\n{html}\n"
 
 
 def _sections(report: Report) -> list[Markup]:

@@ -56,14 +56,14 @@ def candidates(report: Report) -> Markup:
         ("why", "reason"),
     ]
     rows = [
-        _listed(columns, _original(report), chosen=report.chosen is None),
-        *(_listed(columns, _candidate(report, e), chosen=e.chosen) for e in report.candidates),
+        listed(columns, _original(report), chosen=report.chosen is None),
+        *(listed(columns, _candidate(report, e), chosen=e.chosen) for e in report.candidates),
     ]
     caption = "Every candidate, and why it is served or not"
     return table(caption, columns, rows, class_="list")
 
 
-def _listed(columns: Sequence[tuple[str, str]], cells: Sequence[str], *, chosen: bool) -> Markup:
+def listed(columns: Sequence[tuple[str, str]], cells: Sequence[str], *, chosen: bool) -> Markup:
     """A row whose cells carry their column's title, for screens too narrow for columns."""
     (_, first), *others = zip(columns, cells, strict=True)
     rest = [tag("td", cell, data_of=title, class_=f"{name} none" if cell == figures.NONE else name)

@@ -15,19 +15,20 @@ class Point:
     one). `throughput` is samples per second. `server_seconds` is Triton's own mean of one request,
     queue included, and `stages` its parts by name: queue, input, model, output (none in profiles
     of older versions). `busy_seconds` is the time that the instance computed, per request: requests
-    that shared a batch share its time.
+    that shared a batch share its time. In a profile that was imported it is an upper bound, and
+    what the other tool does not tell is None.
     """
 
     batch: int
     concurrency: int
-    requests: int
-    seconds: float
+    requests: int | None
+    seconds: float | None
     mean: float
-    p50: float
-    p90: float
+    p50: float | None
+    p90: float | None
     p99: float
     throughput: float
-    server_seconds: float
+    server_seconds: float | None
     busy_seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
 
@@ -37,13 +38,14 @@ class Profile:
     """What one instance of a model costs on one kind of server.
 
     `memory` is the growth in bytes at load, `memory_peak` the growth after all points were
-    measured (never below `memory`); both None where it cannot be measured.
-    `memory_source` is "processes" (sum over Triton's processes), "device" or None.
+    measured (never below `memory`); both None where it cannot be measured. `load_seconds` is None
+    in a profile that was imported without it.
+    `memory_source` is "processes" (sum over Triton's processes), "device", "given" or None.
     """
 
     server: str
     max_batch: int
-    load_seconds: float
+    load_seconds: float | None
     memory: int | None
     memory_peak: int | None
     memory_source: str | None

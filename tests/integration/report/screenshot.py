@@ -1,25 +1,48 @@
-"""The picture of the report's page in docs.
+"""The pictures of pages in docs: the report's and the plan's.
 
-`hack/run python -m tests.integration.report.screenshot` after a wanted change; look at it.
+`hack/run python -m tests.integration.report.screenshot` after a wanted change; look at them.
 """
 
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support import browser
 from tests.support.cache import REPOSITORY
 from tests.unit.report import golden
+from tests.unit.whatif import golden as plan
 
-PAGE = golden.HERE / "golden" / "search.html"
-PICTURE = REPOSITORY / "docs" / "reference" / "report.png"
-_WIDTH, _HEIGHT = 1180, 1530  # the picture and the first candidates, below 200 kB
+
+class Shot(NamedTuple):
+    """A page, how much of it is taken, and where the picture goes."""
+
+    page: Path
+    width: int
+    height: int
+    picture: Path
+
+
+SHOTS = (
+    # the picture and the first candidates, below 200 kB
+    Shot(
+        golden.HERE / "golden" / "search.html",
+        1180,
+        1530,
+        REPOSITORY / "docs" / "reference" / "report.png",
+    ),
+    Shot(plan.file("html"), 1180, 1180, REPOSITORY / "docs" / "plan.png"),
+)
 
 
 def main() -> None:
-    """Write it anew."""
-    with tempfile.TemporaryDirectory() as profile, browser.opened(PAGE, Path(profile)) as page:
-        page.show(_WIDTH, _HEIGHT, dark=False)
-        PICTURE.write_bytes(page.picture())
+    """Write them anew."""
+    for shot in SHOTS:
+        with (
+            tempfile.TemporaryDirectory() as profile,
+            browser.opened(shot.page, Path(profile)) as page,
+        ):
+            page.show(shot.width, shot.height, dark=False)
+            shot.picture.write_bytes(page.picture())
 
 
 if __name__ == "__main__":

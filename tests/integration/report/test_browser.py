@@ -1,4 +1,4 @@
-"""The report's page in a real browser: it asks for nothing and is legible, narrow and dark too."""
+"""Pages of reports and plans in a real browser: they ask for nothing and are legible everywhere."""
 
 from collections.abc import Iterator
 from itertools import combinations, pairwise
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support import browser
 from tests.unit.report import golden
+from tests.unit.whatif import golden as plan
 
 _CONTRAST = 4.5  # WCAG 2.2, level AA, for text
 _COMPLAINTS = {"Log.entryAdded", "Runtime.consoleAPICalled", "Runtime.exceptionThrown",
@@ -36,11 +37,15 @@ _COLOURS = """(() => {
 })()"""
 
 
-@pytest.fixture(scope="module", params=golden.REPORTS)
+PAGES = {name: golden.HERE / "golden" / f"{name}.html" for name in golden.REPORTS}
+PAGES["plan"] = plan.file("html")
+
+
+@pytest.fixture(scope="module", params=PAGES)
 def page(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[browser.Page]:
-    file = golden.HERE / "golden" / f"{request.param}.html"
+    file = PAGES[request.param]
     with browser.opened(file, tmp_path_factory.mktemp("profile")) as found:
         yield found
 

@@ -77,10 +77,15 @@ async def test_a_profile_of_a_real_model(tmp_path: Path) -> None:
     assert found.memory_peak is not None
     assert 10 * MIB < found.memory <= found.memory_peak < 500 * MIB
     for point in found.points:
+        assert point.requests is not None
+        assert point.seconds is not None
+        assert point.server_seconds is not None
         assert point.requests >= 30
         assert 0 < point.busy_seconds <= point.server_seconds
         assert list(point.stages) == ["queue", "input", "model", "output"]
         assert 0 < point.stages["model"] < sum(point.stages.values()) <= point.server_seconds
+        assert point.p50 is not None
+        assert point.p90 is not None
         assert point.p50 <= point.p90 <= point.p99
         assert point.throughput == pytest.approx(point.requests * point.batch / point.seconds)
     assert Profile.from_json(found.to_json()) == found
@@ -90,6 +95,7 @@ async def test_the_client_sees_more_than_the_server(triton: Triton, client: Trit
     _publish(triton, "seen")
     await client.load("seen")
     point = await measure(client, "seen", SAMPLES, batch=1, concurrency=1, seconds=0.2)
+    assert point.server_seconds is not None
     assert point.server_seconds < point.mean
 
 
@@ -99,6 +105,7 @@ async def test_a_model_without_a_batch_axis(triton: Triton, client: TritonClient
     await client.load("unbatched")
     inputs = {"x": SAMPLES["x"][:, np.newaxis]}
     point = await measure(client, "unbatched", inputs, batch=1, concurrency=1, seconds=0.1)
+    assert point.requests is not None
     assert point.requests >= 30
     with pytest.raises(ValueError, match="no batch axis"):
         await measure(client, "unbatched", inputs, batch=2, concurrency=1, seconds=0.1)
