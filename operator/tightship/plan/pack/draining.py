@@ -1,0 +1,60 @@
+"""Emptying devices that are hardly used, where that pays and the budget of moves allows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from tightship.plan.pack.emptying import emptied
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tightship.plan.pack.lanes import Lane
+    from tightship.plan.pack.placing import Placing
+    from tightship.plan.pack.state import Devices
+
+HORIZON: Final = 600.0
+"""Seconds for which a device that is given up is at least not needed again."""
+
+_FAILURES = 32  # devices that could not be emptied before a change gives up: it has to be quick
+
+
+def drain(lanes: Sequence[Lane], at_work: Placing, budget: int) -> int:
+    """Empties devices, the dearest types first, of each type those with the fewest copies.
+
+    A device is emptied wholly or not at all, and only if its price for HORIZON is more than what
+    loading its copies elsewhere costs in device time.
+
+    Returns:
+        the copies that moved: at most `budget`.
+    """
+    moved = 0
+    for at in sorted(range(len(lanes)), key=lambda at: (-lanes[at].kind.price, at)):
+        moved += _drain(lanes[at], at_work.states[at], budget - moved)
+    return moved
+
+
+def _drain(lane: Lane, state: Devices, budget: int) -> int:
+    moved = failures = 0
+    received: set[int] = set()
+    held = np.maximum(state.u, state.memory)
+    used = state.used[state.open[state.used]].tolist()
+    for device in sorted(used, key=lambda at: (len(state.held[at]), held[at], at)):
+        count = len(state.held[device])
+        if device in received:
+            continue
+        if count > budget - moved or failures == _FAILURES:
+            return moved
+        found = emptied(state, device, budget - moved) if _pays(lane, state, device) else []
+        failures += not found
+        moved += len(found)
+        received.update(move.target for move in found)
+    return moved
+
+
+def _pays(lane: Lane, state: Devices, device: int) -> bool:
+    rows = np.array(sorted(state.held[device]), dtype=np.int64)
+    spent = lane.choice.load_seconds[rows] * lane.choice.share[rows]
+    return float(spent.sum()) < HORIZON

@@ -1,0 +1,148 @@
+"""Whether a device keeps every tenant's latency objective: duty, second moment, wait, slack.
+
+All functions work on arrays of any equal shape. Sources and evidence: docs/design/packing.md.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+RHO_MAX: Final = 0.75
+"""Share of a device's time that may be promised: above it queues grow faster than any objective."""
+
+QUANTILE: Final = 0.01
+"""Share of requests that may miss: the objectives are 99th percentiles."""
+
+LEVELS: Final = (0.15, 0.3, 0.45, 0.6, RHO_MAX)
+"""Duties at which slack is tabled: a device is tested at the first level that its duty is below."""
+
+CV_BOUNDS: Final = (1.0, 4.0)
+"""Arrivals steadier than Poisson are planned as Poisson; the rule is proven up to 4."""
+
+TOLERANCE: Final = 1e-9
+"""Relative room for rounding: sums depend on their order in the last digits."""
+
+_STEEPEST: Final = math.e * QUANTILE
+
+
+class Execution(StrEnum):
+    """How the models of a device run: Triton's default, or one at a time by its rate limiter."""
+
+    SHARED = "Shared"
+    EXCLUSIVE = "Exclusive"
+
+
+def duty(rate: ArrayLike, seconds: ArrayLike, batch: ArrayLike) -> Floats:
+    """The share u = rate·L(n)/n of a device's time (rate in 1/s, seconds = L(n))."""
+    return np.asarray(np.asarray(rate) * np.asarray(seconds) / np.asarray(batch), dtype=np.float64)
+
+
+def second_moment(rate: ArrayLike, seconds: ArrayLike, batch: ArrayLike) -> Floats:
+    """The load v = rate/n·L(n)², in seconds: what neighbours must wait for."""
+    return np.asarray(np.asarray(rate) * np.square(seconds) / np.asarray(batch), dtype=np.float64)
+
+
+def wait(rho: ArrayLike, v: ArrayLike) -> Floats:
+    """W99, the 99th percentile in seconds of the wait for the device's other work.
+
+    The mean wait of M/G/1 (Pollaczek-Khinchine), v/(2(1-rho)), and an exponential tail of that mean
+    given that there is a wait: times ln(rho/0.01)/rho. That factor is largest at rho = e/100 and is
+    held there below, so that a nearly idle device is not planned as if nobody ever waited.
+
+    Args:
+        rho: sum of the tenants' duties; from 1 on the wait is infinite.
+        v: sum of their second moments, in seconds.
+    """
+    held = np.maximum(np.asarray(rho, dtype=np.float64), _STEEPEST)
+    free = np.maximum(1.0 - held, 1e-12)
+    waited = np.asarray(v) / (2.0 * free) * np.log(held / QUANTILE) / held
+    return np.where((held < 1.0) | (np.asarray(v) == 0.0), waited, np.inf)
+
+
+def room(rho: ArrayLike) -> Floats:
+    """The second moment at which a device of this duty has a wait of one second."""
+    return np.asarray(1.0 / wait(rho, 1.0), dtype=np.float64)
+
+
+ROOM_MAX: Final = float(np.max(room(np.linspace(0.0, RHO_MAX, 7501)))) * (1 + 1e-6)
+"""The largest `room` at any duty: the volume of latency that one device has, for lower bounds."""
+
+
+_CELLS: Final = 4096
+_EDGES: Final = room(np.minimum(np.arange(_CELLS + 2) / _CELLS, 0.9999))
+_ROOM: Final = np.minimum(_EDGES[:-1], _EDGES[1:])
+
+
+def tabled_room(rho: Floats) -> Floats:
+    """`room` from a table, at most 0.1 % too small and never too large: for inner loops."""
+    return _ROOM[np.minimum((rho * _CELLS).astype(np.int64), _CELLS)]
+
+
+def burstiness(cv: ArrayLike, share: ArrayLike = 1.0) -> Floats:
+    """The factor k = (1 + cv²)/2 of a model's wait over that with Poisson arrivals (Kingman).
+
+    Args:
+        cv: coefficient of variation of the time between arrivals.
+        share: of the arrivals, drawn at random, that a copy gets: thinned streams come closer to
+            Poisson's, cv² becomes share·cv² + 1 - share.
+    """
+    low, high = CV_BOUNDS
+    part = np.asarray(share, dtype=np.float64)
+    thinned = part * np.square(np.clip(cv, low, high)) + 1.0 - part
+    return np.asarray((1.0 + thinned) / 2.0, dtype=np.float64)
+
+
+def stretch(rho: ArrayLike, execution: Execution) -> Floats:
+    """By what an execution grows with neighbours at a duty of rho: processor sharing, or not."""
+    share = np.asarray(rho, dtype=np.float64)
+    if execution is Execution.EXCLUSIVE:
+        return np.ones_like(share)
+    return 1.0 / np.maximum(1.0 - share, 1e-12)
+
+
+def p99(
+    fixed: ArrayLike,
+    longest: ArrayLike,
+    k: ArrayLike,
+    rho: ArrayLike,
+    v: ArrayLike,
+    execution: Execution,
+) -> Floats:
+    """Predicted 99th percentile in seconds: fixed + L(B)·stretch + k·W99.
+
+    Args:
+        fixed: network and queue delay, seconds.
+        longest: L(B), seconds of the largest batch.
+        k: burstiness, calibration included.
+        rho: duty of the device.
+        v: second moment of the device.
+        execution: of the device's type.
+    """
+    waited = np.asarray(k) * wait(rho, v)
+    return np.asarray(fixed) + np.asarray(longest) * stretch(rho, execution) + waited
+
+
+def slack(
+    slo: ArrayLike,
+    fixed: ArrayLike,
+    longest: ArrayLike,
+    k: ArrayLike,
+    rho: ArrayLike,
+    execution: Execution,
+) -> Floats:
+    """The seconds that W99 may take at a duty of at most rho: sigma; below 0 it is missed.
+
+    A device of duty rho keeps the objectives of all tenants where `wait(rho, v) <= min(slack)`.
+    The arguments are those of `p99`, and `slo` in seconds.
+    """
+    left = np.asarray(slo) - fixed - np.asarray(longest) * stretch(rho, execution)
+    return np.asarray(left / np.asarray(k), dtype=np.float64)
