@@ -52,7 +52,7 @@ def exact(problem: Problem, most: int) -> Exact:
         sums = _sums(covers, prices, devices)
         if sums is None:
             return Exact(bound=devices)
-        for last, counts in sums.fewest(prices):
+        for last, counts in sums.fewest():
             cut = fit(counts, problem.configurations, devices)
             if cut is not None:
                 chosen = [one[place] for one, place in zip(covers, sums.path(last), strict=True)]
@@ -123,10 +123,11 @@ class _Sums:
     parents: list[Counts]
     covers: list[Counts]
 
-    def fewest(self, prices: Array) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """The last sums: place and numbers of slices, the fewest slices and the cheapest first."""
+    def fewest(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """The last sums: place and numbers of slices, the fewest slices and the smallest first."""
         last = self.counts[-1]
-        for place in np.lexsort((last @ prices, last.sum(axis=1))).tolist():
+        sizes = last @ np.arange(last.shape[1])
+        for place in np.lexsort((sizes, last.sum(axis=1))).tolist():
             yield place, tuple(last[place].tolist())
 
     def path(self, last: int) -> list[int]:
