@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tightship.plan.mig import segments
 from tightship.plan.mig.exact import exact
 from tightship.plan.mig.problem import build
 from tightship.plan.mig.relaxation import relax
 from tightship.plan.mig.search import search
+from tightship.plan.mig.segments import alone_everywhere, shared_everywhere
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     Counts = NDArray[np.int64]
 
-TOGETHER = 16
-"""Models that are planned together; more are planned in groups of similar objectives."""
+TOGETHER_ALONE = 48
+TOGETHER_SHARED = 16
+"""Models that are planned together, one or two a slice; more are planned in groups of similar
+objectives."""
 
 TURNS = (1, 4)
 """Turns in a row that a model may have in a slice with another: few choices first, then more."""
@@ -74,15 +76,12 @@ def choose(workloads: Sequence[Workload], geometry: Geometry, *, sharing: bool =
     able = [one for one in ordered if one.model not in refused]
     if not able:
         return SlicePlan(devices=(), bound=0, refused=refused)
-    devices: list[tuple[Slice, ...]] = []
-    bounds = []
-    for begin in range(0, len(able), TOGETHER):
-        group = able[begin : begin + TOGETHER]
-        problem, taken, bound = _solve(group, geometry, sharing=sharing)
-        devices += _devices(problem, _trimmed(problem, taken), geometry)
-        bounds.append(bound)
-    bound = bounds[0] if len(bounds) == 1 else _relaxed(able, geometry)
-    return SlicePlan(devices=tuple(devices), bound=bound, refused=refused)
+    bound = _relaxed(able, geometry)
+    plan = _planned(able, geometry, bound, refused)
+    if sharing and len(plan.devices) > bound:
+        other = _shared(able, geometry, bound, refused)
+        return other if len(other.devices) < len(plan.devices) else replace(plan, bound=bound)
+    return replace(plan, bound=bound) if sharing else plan
 
 
 def _check(workloads: Sequence[Workload]) -> None:
@@ -115,41 +114,70 @@ def _relaxed(workloads: Sequence[Workload], geometry: Geometry) -> int:
     Models that share do not change it: with turns in a cycle, two have as much together as if each
     had its part of the cycle for itself.
     """
-    problem = build(workloads, segments.alone_everywhere(workloads, geometry), geometry)
+    problem = build(workloads, alone_everywhere(workloads, geometry), geometry)
     relaxed = relax(problem.cost, problem.matrix, problem.needed)
     if relaxed is None:
         raise ValueError("a model has no segment")
     return problem.least_devices(relaxed.value)
 
 
-def _solve(
-    workloads: Sequence[Workload], geometry: Geometry, *, sharing: bool
-) -> tuple[Problem, Counts, int]:
+def _planned(
+    workloads: Sequence[Workload], geometry: Geometry, bound: int, refused: Mapping[str, str]
+) -> SlicePlan:
+    """The plan with one model a slice."""
+    devices: list[tuple[Slice, ...]] = []
+    for group in _groups(workloads, TOGETHER_ALONE):
+        problem, taken, least = _alone(group, geometry)
+        devices += _devices(problem, _trimmed(problem, taken), geometry)
+    known = least if len(workloads) <= TOGETHER_ALONE else bound
+    return SlicePlan(devices=tuple(devices), bound=known, refused=refused)
+
+
+def _shared(
+    workloads: Sequence[Workload], geometry: Geometry, bound: int, refused: Mapping[str, str]
+) -> SlicePlan:
+    """The plan with two models in a slice where that saves devices."""
+    devices: list[tuple[Slice, ...]] = []
+    for group in _groups(workloads, TOGETHER_SHARED):
+        problem, taken, _ = _alone(group, geometry)
+        alone, least = problem.segments, _relaxed(group, geometry)
+        for most_turns in TURNS:
+            if _cut(problem, taken) == least:
+                break
+            segments = shared_everywhere(group, geometry, most_turns=most_turns)
+            wide = build(group, (*alone, *segments), geometry)
+            fewer = _fewer(wide, least, _cut(problem, taken))
+            problem, taken = (problem, taken) if fewer is None else (wide, fewer)
+        devices += _devices(problem, _trimmed(problem, taken), geometry)
+    return SlicePlan(devices=tuple(devices), bound=bound, refused=refused)
+
+
+def _groups(workloads: Sequence[Workload], size: int) -> Iterator[Sequence[Workload]]:
+    for begin in range(0, len(workloads), size):
+        yield workloads[begin : begin + size]
+
+
+def _alone(workloads: Sequence[Workload], geometry: Geometry) -> tuple[Problem, Counts, int]:
     """A problem, how many of each of its columns are taken, and the least devices there can be."""
-    problem = build(workloads, segments.alone_everywhere(workloads, geometry), geometry)
+    problem = build(workloads, alone_everywhere(workloads, geometry), geometry)
     taken = search(problem)
     if taken is None:
         raise ValueError("a model has no segment")
     proof = exact(problem, _cut(problem, taken) + 1)
     taken = taken if proof.taken is None else proof.taken
-    found = _fewer(problem, proof.bound, _cut(problem, taken))
-    taken = taken if found is None else found
-    if not sharing:
-        return problem, taken, proof.bound
-    bound = _relaxed(workloads, geometry)
-    for most_turns in TURNS:
-        shared = segments.shared_everywhere(workloads, geometry, most_turns=most_turns)
-        wide = build(workloads, (*problem.segments, *shared), geometry)
-        found = _fewer(wide, bound, _cut(problem, taken))
-        if found is not None:
-            return wide, found, bound
-    return problem, taken, bound
+    fewer = _fewer(problem, proof.bound, _cut(problem, taken))
+    return problem, taken if fewer is None else fewer, proof.bound
 
 
 def _fewer(problem: Problem, bound: int, most: int) -> Counts | None:
-    """A solution of fewer than `most` devices; None where none is found."""
-    found = (search(problem, devices) for devices in range(bound, most))
-    return next((one for one in found if one is not None), None)
+    """A solution of fewer than `most` devices, a device less each time; None: none is found."""
+    best = None
+    for devices in range(most - 1, bound - 1, -1):
+        found = search(problem, devices)
+        if found is None:
+            break
+        best = found
+    return best
 
 
 def _cut(problem: Problem, taken: Counts) -> int:
