@@ -47,6 +47,10 @@ def _crds(arguments: Sequence[str]) -> int | None:
     return _call("tightship.cli.crds", arguments)
 
 
+def _slices(arguments: Sequence[str]) -> int | None:
+    return _call("tightship.cli.slices", arguments)
+
+
 def _version(_: Sequence[str]) -> int:
     sys.stdout.write(f"tightship {version('tightship')}\n")
     return 0
@@ -59,6 +63,7 @@ COMMANDS: dict[str, tuple[Run, str]] = {
     "optimize": (_optimize, "optimize a model on this machine"),
     "report": (_report, "show a report.json as HTML or as Markdown for a pull request"),
     "validate": (_validate, "check resources in YAML files"),
+    "slices": (_slices, "how to cut accelerators into MIG slices for measured models"),
     "crds": (_crds, "write or delete the CRDs; the chart's hooks use it"),
     "version": (_version, "print the version"),
 }
