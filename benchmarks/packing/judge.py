@@ -6,11 +6,11 @@ of its copies that are in the sample.
 """
 
 import numpy as np
-
 from benchmarks.packing.placement import NOWHERE, Placement
 from benchmarks.packing.profiles import Floats, Ints
 from benchmarks.packing.workload import Workload
-from tightship.simulate.attainment import Attainment, Sharing, attained
+
+from tightship.simulate.attainment import Attainment, attained
 from tightship.simulate.tenants import tenants
 
 SECONDS = 240.0
@@ -18,11 +18,8 @@ SECONDS = 240.0
 
 WARMUP = 5.0
 ATTAINED = 0.99
-SAMPLE = 150
-"""Devices that are simulated at most."""
-
 REQUESTS = 12_000_000
-"""Requests that are simulated at most, lest memory runs out: then there are fewer devices."""
+"""Requests that are simulated at most: beyond it, by fewer devices."""
 
 
 def satisfied(placement: Placement, workload: Workload, seed: int) -> float:
@@ -44,8 +41,8 @@ def _devices(placement: Placement) -> Ints:
 
 
 def _sample(placement: Placement, seed: int) -> Ints:
-    """Devices in a random order, as many as the limits allow, one at least."""
-    shuffled = np.random.default_rng(seed).permutation(_devices(placement))[:SAMPLE]
+    """Devices in a random order, as many as REQUESTS allows, one at least."""
+    shuffled = np.random.default_rng(seed).permutation(_devices(placement))
     placed = placement.device != NOWHERE
     asked = np.bincount(placement.device[placed], weights=placement.copies.rate[placed])[shuffled]
     within = int((np.cumsum(asked) * SECONDS <= REQUESTS).sum())
@@ -65,13 +62,7 @@ def _simulated(part: Placement, workload: Workload, seed: int) -> Attainment:
         max_batch=placed.max_batch,
         delay=placed.delay,
     )
-    return attained(
-        asked,
-        seconds=SECONDS,
-        warmup=WARMUP,
-        seed=seed,
-        sharing=Sharing(exclusive=part.exclusive),
-    )
+    return attained(asked, seconds=SECONDS, warmup=WARMUP, seed=seed)
 
 
 def _variation(part: Placement, workload: Workload) -> Floats:

@@ -43,14 +43,12 @@ class Copies:
 class Placement:
     """Copies and the device of each.
 
-    `exclusive`: the device runs one batch at a time, else those of different models share it.
-    `seconds` has a row a copy where a device is a slice with latencies of its own, and `slices_of`
-    tells how many whole devices all of them are cut from.
+    `seconds` has a row a copy where a device is a slice with latencies of its own, and `whole`
+    tells how many whole devices the slices are cut from.
     """
 
     copies: Copies
     device: Ints
-    exclusive: bool = False
     seconds: Floats | None = None
     whole: int | None = None
 

@@ -18,6 +18,9 @@ Ints = NDArray[np.int64]
 MAX_BATCH = 64
 """Largest batch that is considered, as in the measured configurations of most models."""
 
+MEASURED_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+"""The batches that were measured, some of them not for every model."""
+
 _LEAST_POINTS = 4
 _FILE = Path(__file__).parent / "data" / "triton" / "a100_offline.csv"
 _IDENTITY = ("model", "variant", "backend", "accelerator", "precision")

@@ -17,6 +17,21 @@ from benchmarks.packing.profiles import Floats, Ints
 from benchmarks.packing.workload import DEVICE_MEMORY, Workload
 
 _NO_RATE = 1e-9
+_ROUNDING = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """One row a session on a device: its batch, the rate that it is planned for, the duty cycle.
+
+    Devices that a session fills alone have no cycle: there it is 0.
+    """
+
+    model: Ints
+    device: Ints
+    batch: Ints
+    rate: Floats
+    cycle: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +44,45 @@ class _Sessions:
     occupancy: Floats
 
 
-def plan(workload: Workload, headroom: float = 1.0, *, delayed: bool = False) -> Placement:
+def plan(workload: Workload, headroom: float = 1.0) -> Placement:
     """Packs for `headroom` times the rates, which are then served as they are.
 
-    `delayed`: requests wait for their duty cycle, as in Nexus; else Triton starts a batch as soon
-    as the device is free, which shortens most waits.
+    Served as Triton does by default, concurrently and without queue delay, more models keep their
+    objectives than when requests wait for their duty cycle: this is the better of both for it.
     """
+    made = schedule(workload, headroom)
+    total = np.bincount(made.model, weights=made.rate, minlength=len(workload))
+    largest, _ = _saturating(workload)
+    copies = Copies(
+        model=made.model,
+        rate=workload.rate[made.model] * made.rate / total[made.model],
+        delay=np.zeros(len(made.model)),
+        max_batch=np.maximum(made.batch, largest[made.model]),
+        duty=_latency(workload, made.model, made.batch) * made.rate / made.batch,
+    )
+    return Placement(copies, made.device)
+
+
+def schedule(workload: Workload, headroom: float) -> Schedule:
+    """The duty cycles for `headroom` times the rates."""
     asked = workload.rate * headroom
     largest, most = _saturating(workload)
-    full = np.floor(asked / most + 1e-9).astype(np.int64)
+    full = np.floor(asked / most + _NO_RATE).astype(np.int64)
     sessions = _residuals(workload, asked - full * most, largest)
     nodes = _Nodes(workload, sessions)
     for row in np.argsort(-sessions.occupancy, kind="stable"):
         nodes.add(int(row))
-    return _placement(workload, (full, largest, most), sessions, nodes, delayed=delayed)
+    alone = np.repeat(np.arange(len(workload)), full)
+    cycle = nodes.cycle[nodes.node]
+    gathered = np.ceil(sessions.rate * cycle - _ROUNDING).astype(np.int64)
+    gathered = np.clip(gathered, 1, workload.max_batch[sessions.model])
+    return Schedule(
+        model=np.concatenate([alone, sessions.model]),
+        device=np.concatenate([nodes.used + np.arange(len(alone)), nodes.node]),
+        batch=np.concatenate([largest[alone], gathered]),
+        rate=np.concatenate([most[alone], sessions.rate]),
+        cycle=np.concatenate([np.zeros(len(alone)), cycle]),
+    )
 
 
 def _saturating(workload: Workload) -> tuple[Ints, Floats]:
@@ -101,7 +141,7 @@ class _Nodes:
     def _occupancy(self, nodes: Ints, row: int, cycle: Floats) -> Floats:
         width = int(self._size[nodes].max(initial=0))
         members = np.column_stack([self._members[nodes, :width], np.full(len(nodes), row)])
-        batch = np.ceil(self._sessions.rate[members] * cycle[:, None] - 1e-3).astype(np.int64)
+        batch = np.ceil(self._sessions.rate[members] * cycle[:, None] - _ROUNDING).astype(np.int64)
         model = self._sessions.model[members]
         limit = self._workload.max_batch[model]
         latency = self._workload.seconds[model, np.clip(batch, 1, limit) - 1]
@@ -117,34 +157,3 @@ class _Nodes:
         self._memory[node] += self._workload.memory[self._sessions.model[row]]
         self.cycle[node] = cycle
         self.node[row] = node
-
-
-def _placement(
-    workload: Workload,
-    saturated: tuple[Ints, Ints, Floats],
-    sessions: _Sessions,
-    nodes: _Nodes,
-    *,
-    delayed: bool,
-) -> Placement:
-    full, largest, most = saturated
-    whole = np.repeat(np.arange(len(workload)), full)
-    model = np.concatenate([whole, sessions.model])
-    planned = np.concatenate([most[whole], sessions.rate])
-    cycle = nodes.cycle[nodes.node]
-    gathered = np.ceil(sessions.rate * cycle - 1e-3).astype(np.int64)
-    batch = np.concatenate(
-        [largest[whole], np.clip(gathered, 1, workload.max_batch[sessions.model])]
-    )
-    latency = _latency(workload, model, batch)
-    delay = np.concatenate([np.zeros(len(whole)), cycle if delayed else np.zeros_like(cycle)])
-    total = np.bincount(model, weights=planned, minlength=len(workload))
-    copies = Copies(
-        model=model,
-        rate=workload.rate[model] * planned / total[model],
-        delay=delay,
-        max_batch=np.maximum(batch, np.minimum(largest[model], workload.max_batch[model])),
-        duty=latency * planned / batch,
-    )
-    device = np.concatenate([nodes.used + np.arange(len(whole)), nodes.node])
-    return Placement(copies, device, exclusive=True)

@@ -88,10 +88,11 @@ def test_first_fit_keeps_memory_cap_and_rates(wanted: Workload, cap: float) -> N
 
 def test_nexus_merges_in_the_shortest_cycle() -> None:
     # 50/s within 0.1 s: (b - 1) / 50 + L(b) <= 0.1 gives b = 5 (0.08 + 0.015), so the cycle is
-    # min(0.1 - 0.015, 5 / 50) = 0.085 s and two of them take 0.03 s of it. Five fit, six do not.
-    five = nexus.plan(models(slo=0.1, rate=[50.0] * 5), delayed=True)
-    assert five.devices == 1
-    assert five.copies.delay == pytest.approx([0.085] * 5)
+    # min(0.1 - 0.015, 5 / 50) = 0.085 s and each takes 0.015 s of it. Five fit, six do not.
+    five = nexus.schedule(models(slo=0.1, rate=[50.0] * 5), headroom=1)
+    assert set(five.device) == {0}
+    assert five.cycle == pytest.approx([0.085] * 5)
+    assert set(five.batch) == {5}
     assert nexus.plan(models(slo=0.1, rate=[50.0] * 6)).devices == 2
 
 
@@ -100,26 +101,33 @@ def test_nexus_gives_devices_to_a_rate_that_fills_them() -> None:
     placement = nexus.plan(models(slo=0.1, rate=[2000.0]))
     assert placement.devices == 3
     assert placement.copies.rate == pytest.approx([800, 800, 400])
-    assert placement.exclusive
 
 
 @given(drawn, headrooms)
 def test_nexus_gathers_and_runs_every_batch_within_its_cycle(
     wanted: Workload, headroom: float
 ) -> None:
-    placement = nexus.plan(wanted, headroom, delayed=True)
+    made = nexus.schedule(wanted, headroom)
+    planned = np.bincount(made.model, weights=made.rate)
+    assert planned == pytest.approx(wanted.rate * headroom)
+    latency = wanted.seconds[made.model, made.batch - 1]
+    for device in np.unique(made.device[made.cycle > 0]):
+        rows = np.flatnonzero(made.device == device)
+        (cycle,) = set(made.cycle[rows])
+        assert latency[rows].sum() <= cycle + 1e-9
+        assert (made.batch[rows] >= made.rate[rows] * cycle - 2e-3).all()
+        assert (cycle + latency[rows] <= wanted.slo[made.model[rows]] + 1e-9).all()
+    alone = made.cycle == 0
+    assert (latency[alone] <= wanted.slo[made.model[alone]] / 2).all()
+    assert not np.isin(made.device[alone], made.device[~alone]).any()
+
+
+@given(drawn, headrooms)
+def test_nexus_serves_every_rate_and_keeps_memory(wanted: Workload, headroom: float) -> None:
+    placement = nexus.plan(wanted, headroom)
     assert fits_memory(placement, wanted)
     assert distinct(placement)
     assert served(placement, wanted) == pytest.approx(wanted.rate)
-    placed = placement.copies
-    shared = placed.delay > 0
-    for device in np.unique(placement.device[shared]):
-        rows = np.flatnonzero(placement.device == device)
-        (cycle,) = set(placed.delay[rows])
-        batch = np.ceil(placed.rate[rows] * headroom * cycle - 2e-3).astype(np.int64)
-        latency = wanted.seconds[placed.model[rows], np.maximum(1, batch) - 1]
-        assert latency.sum() <= cycle + 1e-9
-        assert (cycle + latency <= wanted.slo[placed.model[rows]] + 1e-9).all()
 
 
 def test_parva_on_whole_devices_is_a_device_a_model_at_least() -> None:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from benchmarks.packing.frontier import Point, front, needed
 from hypothesis import given
@@ -32,7 +34,7 @@ def test_a_share_that_no_setting_reaches_has_no_devices() -> None:
 @given(st.lists(st.builds(Point, st.just(""), st.integers(1, 50), st.floats(0, 1)), min_size=1))
 def test_the_front_rises_and_loses_no_share(points: list[Point]) -> None:
     kept = front(points)
-    for a, b in zip(kept, kept[1:], strict=False):
+    for a, b in pairwise(kept):
         assert a.devices < b.devices
         assert a.share < b.share
     for point in points:
