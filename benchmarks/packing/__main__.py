@@ -1,0 +1,39 @@
+"""Packing: devices against other rules, time of planning, moves while load drifts.
+
+    python -m benchmarks.packing [PART ...] [--models N ...]
+
+Without arguments every part runs with all sizes, and results/packing.json is written.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+
+from benchmarks.packing import static
+from benchmarks.packing.workload import SIZES
+from benchmarks.record import Bench
+
+PARTS: Mapping[str, Callable[[Bench, Iterable[int]], None]] = {
+    "b1": static.run,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the parts; 1 when a figure misses its target."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.packing")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--models", type=int, nargs="+", help="sizes of the workload")
+    asked = parser.parse_args(arguments)
+    unknown = sorted(set(asked.parts) - set(PARTS))
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
+    bench = Bench("packing")
+    for part in asked.parts or PARTS:
+        PARTS[part](bench, asked.models or SIZES)
+    if not asked.parts and not asked.models:
+        sys.stdout.write(f"written: {bench.write()}\n")
+    return int(any(figure.ok is False for figure in bench.figures))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
