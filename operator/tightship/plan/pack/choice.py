@@ -36,7 +36,10 @@ LEAST_SLACK: Final = 0.1
 SPARE: Final = 1.15
 """A copy is given up when the others could take so many times the load."""
 
-_BATCH_MARGIN = 1.5  # largest batch over the expected one: bursts form larger ones
+_BURST = 2.0
+"""Requests by which the largest batch exceeds the expected one, times cv²: those of a burst run
+together, where one by one they would wait for each other (docs/design/packing-benchmark.md)."""
+
 _GROWTH = 1.1  # steps of the search for the number of copies
 
 
@@ -211,10 +214,12 @@ class _Search:
 
     def _options(self, rows: Integers, copies: Integers) -> _Option:
         window = np.minimum(self._models.slo[rows], LOOSE)
-        best = self._option(rows, copies, 0.0 * window, np.ones(len(rows)))
-        for part in DELAYS:
+        best = self._option(rows, copies, DELAYS[0] * window, None)
+        for part in DELAYS[1:]:
             found = self._option(rows, copies, part * window, None)
             best.take(found.better(best), found)
+        single = self._option(rows, copies, 0.0 * window, np.ones(len(rows)))
+        best.take(single.kept & ~best.kept, single)
         return best
 
     def _option(
@@ -228,7 +233,7 @@ class _Search:
         most = self._curves.max_batch[rows]
         formed = np.clip(1.0 + rate * delay, 1.0, most)
         if batch is None:
-            batch = np.minimum(most, np.ceil(_BATCH_MARGIN * formed))
+            batch = np.minimum(most, np.ceil(formed + _BURST * self._models.cv[rows] ** 2))
         formed = np.minimum(formed, batch)
         seconds = self._latency(formed, rows)
         longest = self._latency(batch, rows)
