@@ -9,12 +9,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from benchmarks.packing import static
+from benchmarks.packing import churn, growth, static
 from benchmarks.packing.workload import SIZES
 from benchmarks.record import Bench
 
 PARTS: Mapping[str, Callable[[Bench, Iterable[int]], None]] = {
     "b1": static.run,
+    "time": growth.run,
+    "churn": churn.run,
 }
 
 

@@ -18,14 +18,14 @@ from benchmarks.record import Bench
 
 SHARES = (0.98, 0.995)
 
-KAPPAS = (1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.18)
-BATCHINGS = (0.7, 0.35)
+KAPPAS = (1.0, 0.6, 0.4, 0.25, 0.15, 0.1)
+BATCHINGS = (0.4, 0.1)
 """Calibrations by which the planner chooses first fit's batches: both are tried at every cap."""
 
-CAPS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.75, 0.9)
-NEXUS_HEADROOMS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0)
-PARVA_HEADROOMS = (1.0, 1.5, 2.0, 3.0)
-LRU_FLEETS = (1.0, 1.5, 2.0, 3.0)
+CAPS = (0.45, 0.52, 0.6, 0.67, 0.75, 0.85)
+NEXUS_HEADROOMS = (1.0, 1.4, 2.0, 3.0)
+PARVA_HEADROOMS = (1.0, 1.5, 2.5)
+LRU_FLEETS = (1.0, 2.0)
 """ModelMesh's devices, as multiples of ours at the planner's default."""
 
 LOOSE = 50.0
