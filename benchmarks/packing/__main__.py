@@ -14,9 +14,9 @@ from benchmarks.packing.workload import SIZES
 from benchmarks.record import Bench
 
 PARTS: Mapping[str, Callable[[Bench, Iterable[int]], None]] = {
-    "b1": static.run,
     "time": growth.run,
     "churn": churn.run,
+    "b1": static.run,
 }
 
 
@@ -32,8 +32,8 @@ def main(arguments: list[str]) -> int:
     bench = Bench("packing")
     for part in asked.parts or PARTS:
         PARTS[part](bench, asked.models or SIZES)
-    if not asked.parts and not asked.models:
-        sys.stdout.write(f"written: {bench.write()}\n")
+        if not asked.parts and not asked.models:  # after each: a run cut short leaves what it has
+            sys.stdout.write(f"written: {bench.write()}\n")
     return int(any(figure.ok is False for figure in bench.figures))
 
 
