@@ -1,4 +1,4 @@
-"""Packing: devices against other rules, time of planning, moves while load drifts.
+"""Packing: devices against other rules, slices, time of planning, moves while load drifts.
 
     python -m benchmarks.packing [PART ...] [--models N ...]
 
@@ -9,11 +9,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping
 
-from benchmarks.packing import churn, growth, static
+from benchmarks.packing import churn, growth, mig, static
 from benchmarks.packing.workload import SIZES
 from benchmarks.record import Bench
 
 PARTS: Mapping[str, Callable[[Bench, Iterable[int]], None]] = {
+    "mig": lambda bench, _: mig.run(bench),  # ParvaGPU's scenarios have their own sizes
     "time": growth.run,
     "churn": churn.run,
     "b1": static.run,

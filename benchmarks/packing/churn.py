@@ -6,6 +6,7 @@ follows; a full plan of the same hour, which may move everything, tells what is 
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import mean
 
@@ -44,7 +45,7 @@ def loads(models: int, seed: int) -> Iterator[Floats]:
         yield (1 + _SWING * np.sin(2 * np.pi * hour / 24 + phase)) * np.exp(walk)
 
 
-def drift(asked: Workload, seed: int, kappa: float) -> list[Hour]:
+def drift(asked: Workload, seed: int, kappa: float = 1.0) -> list[Hour]:
     """Every hour after the first, which starts from a full plan."""
     fleet, plan, hours = ours.fleet(2 * len(asked)), None, []
     for factor in loads(len(asked), seed):
@@ -63,7 +64,9 @@ def drift(asked: Workload, seed: int, kappa: float) -> list[Hour]:
 def run(bench: Bench, sizes: Iterable[int]) -> None:
     """Adds the share of copies moved an hour and the devices over plans from nothing."""
     for size in (size for size in sizes if size <= LARGEST):
-        days = [drift(workload(size, seed), seed, 1.0) for seed in SEEDS]
+        with ProcessPoolExecutor(len(SEEDS)) as processes:
+            asked = [workload(size, seed) for seed in SEEDS]
+            days = list(processes.map(drift, asked, SEEDS))
         moved = [
             _percent([hour.moved for hour in day], [hour.copies for hour in day]) for day in days
         ]

@@ -15,7 +15,7 @@ def test_loads_swing_by_day_and_are_those_of_the_seed() -> None:
 
 def test_each_hour_tells_copies_moves_and_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(churn, "HOURS", 5)
-    hours = churn.drift(workload(60, 1), 1, 1.0)
+    hours = churn.drift(workload(60, 1), 1)
     assert len(hours) == 4
     for hour in hours:
         assert 0 <= hour.moved <= hour.copies
