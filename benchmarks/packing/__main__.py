@@ -7,14 +7,24 @@ Without arguments every part runs with all sizes, and results/packing.json is wr
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from benchmarks.packing import churn, growth, mig, static
 from benchmarks.packing.workload import SIZES
 from benchmarks.record import Bench
 
-PARTS: Mapping[str, Callable[[Bench, Iterable[int]], None]] = {
-    "mig": lambda bench, _: mig.run(bench),  # ParvaGPU's scenarios have their own sizes
+Part = Callable[[Bench, Iterable[int]], Iterator[None]]
+"""Adds figures for workloads of these sizes, and yields when they are worth writing."""
+
+
+def _mig(bench: Bench, _: Iterable[int]) -> Iterator[None]:
+    """ParvaGPU's scenarios have sizes of their own."""
+    mig.run(bench)
+    yield
+
+
+PARTS: Mapping[str, Part] = {
+    "mig": _mig,
     "time": growth.run,
     "churn": churn.run,
     "b1": static.run,
@@ -31,10 +41,11 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
     bench = Bench("packing")
+    whole = not asked.parts and not asked.models
     for part in asked.parts or PARTS:
-        PARTS[part](bench, asked.models or SIZES)
-        if not asked.parts and not asked.models:  # after each: a run cut short leaves what it has
-            sys.stdout.write(f"written: {bench.write()}\n")
+        for _ in PARTS[part](bench, asked.models or SIZES):
+            if whole:  # each time: a run that is cut short leaves what it has
+                sys.stdout.write(f"written: {bench.write()}\n")
     return int(any(figure.ok is False for figure in bench.figures))
 
 

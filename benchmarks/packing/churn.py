@@ -61,7 +61,7 @@ def drift(asked: Workload, seed: int, kappa: float = 1.0) -> list[Hour]:
     return hours
 
 
-def run(bench: Bench, sizes: Iterable[int]) -> None:
+def run(bench: Bench, sizes: Iterable[int]) -> Iterator[None]:
     """Adds the share of copies moved an hour and the devices over plans from nothing."""
     for size in (size for size in sizes if size <= LARGEST):
         with ProcessPoolExecutor(len(SEEDS)) as processes:
@@ -81,6 +81,7 @@ def run(bench: Bench, sizes: Iterable[int]) -> None:
             f"churn, devices over plans from nothing, {size} models",
             mean(over), "%", spread=_spread(over), note=f"{HOURS} hours",
         )  # fmt: skip
+        yield
 
 
 def _percent(of: list[int], per: list[int]) -> float:

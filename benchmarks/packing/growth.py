@@ -2,7 +2,7 @@
 
 import time
 import tracemalloc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import median
 from typing import TypeVar
 
@@ -23,11 +23,12 @@ NOISE = 0.12
 _SEED = 1
 
 
-def run(bench: Bench, sizes: Iterable[int]) -> None:
+def run(bench: Bench, sizes: Iterable[int]) -> Iterator[None]:
     """Adds the figures of each size and a table of their growth."""
     rows = [_size(bench, size) for size in sizes]
     columns = ("models", "copies", "devices", "full, s", "incremental, ms", "memory, MiB")
     bench.add_table(f"Time of a plan on up to {DEVICES} devices, one core", columns, rows)
+    yield
 
 
 def _size(bench: Bench, size: int) -> Sequence[str]:

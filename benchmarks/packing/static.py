@@ -100,7 +100,7 @@ def _judged(settings: Swept, asked: Workload, seed: int) -> list[Point]:
     return [Point(told, made.devices, satisfied(made, asked, seed)) for told, made in settings]
 
 
-def run(bench: Bench, sizes: Iterable[int]) -> None:
+def run(bench: Bench, sizes: Iterable[int]) -> Iterator[None]:
     """Adds the figures of each size, a table of devices by rule and one of all settings."""
     for size in sizes:
         found = _swept(size)
@@ -117,6 +117,7 @@ def run(bench: Bench, sizes: Iterable[int]) -> None:
             ("rule", "setting", "GPUs", "share of models at 99 %"),
             [row for name in found[0] for row in _settings(name, found)],
         )
+        yield
 
 
 def _swept(size: int) -> list[dict[str, list[Point]]]:
