@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.packing import ours
 from benchmarks.packing.profiles import Floats
 from benchmarks.packing.workload import SEEDS, Workload, workload
-from benchmarks.record import Bench
+from benchmarks.record import Bench, spread
 
 from tightship.plan.pack import pack, replan
 
@@ -75,18 +75,14 @@ def run(bench: Bench, sizes: Iterable[int]) -> Iterator[None]:
             for day in days
         ]
         bench.add(
-            f"churn, copies moved an hour, {size} models", mean(moved), "%", spread=_spread(moved)
+            f"churn, copies moved an hour, {size} models", mean(moved), "%", spread=spread(moved)
         )
         bench.add(
             f"churn, devices over plans from nothing, {size} models",
-            mean(over), "%", spread=_spread(over), note=f"{HOURS} hours",
+            mean(over), "%", spread=spread(over), note=f"{HOURS} hours",
         )  # fmt: skip
         yield
 
 
 def _percent(of: list[int], per: list[int]) -> float:
     return 100 * sum(of) / sum(per)
-
-
-def _spread(values: list[float]) -> str:
-    return f"{min(values):.3g} to {max(values):.3g}"

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from benchmarks.packing import ours
 from benchmarks.packing.workload import workload
-from benchmarks.record import Bench
+from benchmarks.record import Bench, spread
 
 from tightship.plan.pack import Plan, pack, replan
 
@@ -35,14 +35,14 @@ def _size(bench: Bench, size: int) -> Sequence[str]:
     asked, devices = workload(size, _SEED), ours.fleet(DEVICES)
     models = ours.models(asked)
     full, plan = _timed(lambda: pack(models, devices))
-    bench.add(f"plan {size:,} models, full", median(full), "s", spread=_spread(full))
+    bench.add(f"plan {size:,} models, full", median(full), "s", spread=spread(full))
     noise = np.exp(np.random.default_rng(_SEED).normal(0.0, NOISE, size))
     drifted = ours.models(asked.loaded(noise))
     again, change = _timed(lambda: replan(plan, drifted, devices))
     milliseconds = [1000 * seconds for seconds in again]
     bench.add(
         f"plan {size:,} models, incremental", median(milliseconds), "ms",
-        spread=_spread(milliseconds), note=f"{len(change.moves)} moves",
+        spread=spread(milliseconds), note=f"{len(change.moves)} moves",
     )  # fmt: skip
     memory = _memory(lambda: pack(models, devices))
     bench.add(f"plan {size:,} models, memory of a full plan", memory, "MiB", note="by tracemalloc")
@@ -74,7 +74,3 @@ def _memory(make: Callable[[], object]) -> float:
         return tracemalloc.get_traced_memory()[1] / 2**20
     finally:
         tracemalloc.stop()
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g} to {max(values):.3g}"

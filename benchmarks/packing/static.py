@@ -15,7 +15,7 @@ from benchmarks.packing.frontier import Point, needed
 from benchmarks.packing.judge import satisfied
 from benchmarks.packing.placement import Placement
 from benchmarks.packing.workload import SEEDS, Workload, workload
-from benchmarks.record import Bench
+from benchmarks.record import Bench, spread
 
 SHARES = (0.98, 0.995)
 
@@ -138,7 +138,7 @@ def _compare(bench: Bench, size: int, found: Sequence[Points]) -> None:
         mine = _needed(found, OURS, share)
         if mine is None:
             continue
-        bench.add(f"GPUs B1 {size} models, at {share:.1%}", mean(mine), "", spread=_spread(mine))
+        bench.add(f"GPUs B1 {size} models, at {share:.1%}", mean(mine), "", spread=spread(mine))
         for rule in (FIRST_FIT, NEXUS):
             theirs = _needed(found, rule, share)
             if theirs is None:
@@ -146,7 +146,7 @@ def _compare(bench: Bench, size: int, found: Sequence[Points]) -> None:
             fewer = [100 * (1 - a / b) for a, b in zip(mine, theirs, strict=True)]
             bench.add(
                 f"GPUs B1 fewer than {rule} at {share:.1%}, {size} models",
-                mean(fewer), "%", spread=_spread(fewer), note=f"against {mean(theirs):.1f}",
+                mean(fewer), "%", spread=spread(fewer), note=f"against {mean(theirs):.1f}",
             )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def _equal_fleet(bench: Bench, size: int, found: Sequence[Points]) -> None:
         shares = [100 * point.share for point in points]
         bench.add(
             f"GPUs B1 models satisfied on equal fleets, {name}, {size} models",
-            mean(shares), "%", spread=_spread(shares),
+            mean(shares), "%", spread=spread(shares),
             note=f"{mean(point.devices for point in points):.1f} GPUs",
         )  # fmt: skip
 
@@ -174,7 +174,7 @@ def _loose(bench: Bench, size: int) -> None:
         ratios.append(len(plan.devices) / plan.bound.devices[ours.TYPE])
     bench.add(
         f"GPUs B1 times the lower bound, loose objectives, {size} models",
-        mean(ratios), "x", spread=_spread(ratios), note="plan and bound with the same batches",
+        mean(ratios), "x", spread=spread(ratios), note="plan and bound with the same batches",
     )  # fmt: skip
 
 
@@ -190,7 +190,3 @@ def _settings(rule: str, found: Sequence[Points]) -> Iterator[tuple[str, ...]]:
     for each in zip(*(points[rule] for points in found), strict=True):
         devices, share = mean(one.devices for one in each), mean(one.share for one in each)
         yield rule, each[0].setting, f"{devices:.1f}", f"{share:.2%}"
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{min(values):.3g} to {max(values):.3g}"
