@@ -53,20 +53,14 @@ def devices(load: Load, copies: Integers) -> int:
     return max(volume, halves, int(copies.max()))
 
 
-def cost(lanes: Sequence[Lane], placed: Integers, whole: Flags) -> float:
-    """Money an hour that these models take at least, on whichever of their types.
+def cost(lanes: Sequence[Lane], served: Flags) -> float:
+    """Money an hour that the models in `served` take at least, each on whichever type.
 
-    Args:
-        lanes: the types.
-        placed: copies of each model that are to be served.
-        whole: models that have all of their copies; of several types only they are counted.
+    Every mixture of the three sizes is a bound; the best of several counts.
     """
-    if len(lanes) == 1:
-        only = lanes[0]
-        return only.kind.price * devices(only.load, placed)
     parts = np.stack([_priced(lane) for lane in lanes])
     least = [np.tensordot(mix, parts, axes=(0, 1)).min(axis=0) for mix in _MIXES]
-    return float(max(np.where(whole & (placed > 0), part, 0.0).sum() for part in least))
+    return float(max(np.where(served, part, 0.0).sum() for part in least))
 
 
 def _priced(lane: Lane) -> Floats:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 HORIZON: Final = 600.0
 """Seconds for which a device that is given up is at least not needed again."""
 
-_FAILURES = 32  # devices that could not be emptied before a change gives up: it has to be quick
+_LOOKS: Final = 100_000
+"""Attempts that may fail, times copies: an attempt looks at all devices, and a change is quick."""
+
+_LEAST: Final = 8  # attempts that may fail however many copies there are
 
 
 def drain(lanes: Sequence[Lane], at_work: Placing, budget: int) -> int:
@@ -41,11 +44,12 @@ def _drain(lane: Lane, state: Devices, budget: int) -> int:
     received: set[int] = set()
     held = np.maximum(state.u, state.memory)
     used = state.used[state.open[state.used]].tolist()
+    attempts = max(_LEAST, _LOOKS // max(1, sum(len(state.held[device]) for device in used)))
     for device in sorted(used, key=lambda at: (len(state.held[at]), held[at], at)):
         count = len(state.held[device])
         if device in received:
             continue
-        if count > budget - moved or failures == _FAILURES:
+        if count > budget - moved or failures == attempts:
             return moved
         found = emptied(state, device, budget - moved) if _pays(lane, state, device) else []
         failures += not found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,13 +66,7 @@ def plan(asked: Columns, known: Sequence[Lane], found: Packed, stuck: Collection
         settings=dict(_settings(asked, known, found.home)),
         waits=tuple(_waits(asked, known, found, stuck)),
         cost=found.cost,
-        bound=Bound(
-            cost=bounds.cost(known, placed, found.missing == 0),
-            devices={
-                lane.kind.name: bounds.devices(lane.load, np.where(found.home == at, placed, 0))
-                for at, lane in enumerate(known)
-            },
-        ),
+        bound=_bound(known, found, placed),
     )
 
 
@@ -111,16 +106,27 @@ def _p99(known: Sequence[Lane], home: Integers, model: Integers, loads: Floats) 
     return worst
 
 
+def _bound(known: Sequence[Lane], found: Packed, placed: Integers) -> Bound:
+    devices = [
+        bounds.devices(lane.load, np.where(found.home == at, placed, 0))
+        for at, lane in enumerate(known)
+    ]
+    if len(known) == 1:
+        cost = known[0].kind.price * devices[0]
+    else:
+        cost = bounds.cost(known, (found.missing == 0) & (placed > 0))
+    names = [lane.kind.name for lane in known]
+    return Bound(cost=cost, devices=dict(zip(names, devices, strict=True)))
+
+
 def _settings(
     asked: Columns, known: Sequence[Lane], home: Integers
 ) -> Iterator[tuple[str, Setting]]:
     for at, lane in enumerate(known):
-        rows = np.flatnonzero(home == at).tolist()
-        copies, batch = lane.choice.copies.tolist(), lane.choice.batch.tolist()
-        delay = lane.choice.delay.tolist()
-        for row in rows:
-            setting = Setting(lane.kind.name, copies[row], int(batch[row]), delay[row])
-            yield asked.names[row], setting
+        rows, chosen = np.flatnonzero(home == at), lane.choice
+        columns = (chosen.copies[rows], chosen.batch[rows].astype(np.int64), chosen.delay[rows])
+        told = map(Setting, repeat(lane.kind.name), *(column.tolist() for column in columns))
+        yield from zip((asked.names[row] for row in rows.tolist()), told, strict=True)
 
 
 def _waits(
