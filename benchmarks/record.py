@@ -113,6 +113,11 @@ def line(figure: Figure) -> str:
     return f"{figure.name:<58} {value:>14}  {told}".rstrip()
 
 
+def spread(values: Sequence[float]) -> str:
+    """The range of several values, in three digits."""
+    return f"{min(values):.3g} to {max(values):.3g}"
+
+
 def aligned(table: Table) -> str:
     """A table for a terminal."""
     lines = [table.columns, *table.rows]

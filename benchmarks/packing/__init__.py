@@ -1,0 +1,1 @@
+"""Packing many models onto shared accelerators, against other rules: workload, rules, simulator."""

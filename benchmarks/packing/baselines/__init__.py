@@ -1,0 +1,1 @@
+"""Other packing rules, on the same curves, rates and memory: docs/design/packing-benchmark.md."""
