@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tightship.cli import cluster
 from tightship.cli.cluster import Cluster
-from tightship.plan import packing
 from tightship.plan.pack.change import BUDGET
+from tightship.plan.placement import server_memory
 from tightship.whatif import document, measured, outlook, page, picture, resources, table, traffic
 from tightship.whatif.errors import QuestionError
 from tightship.whatif.measured import Cost
@@ -127,7 +127,7 @@ def _wanted(given: argparse.Namespace, pool: Pool, found: Resources) -> tuple[Wa
             + (f"; {len(found.models)} name others" if found.models else "; give models with -f")
         )
     loads = _traffic(given, models)
-    memory = packing.server_memory(pool.spec)
+    memory = server_memory(pool.spec)
     return tuple(
         Wanted(
             resource=model,

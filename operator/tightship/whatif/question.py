@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tightship.plan import inputs, packing
+from tightship.plan import inputs
 from tightship.plan.pack import Device, DeviceType, Fleet, Model
 from tightship.plan.pack.change import BUDGET
 from tightship.plan.pack.demand import MAX_COPIES
+from tightship.plan.placement import server_memory
 from tightship.whatif.errors import QuestionError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Question:
         count = len(self.servers())
         kind = DeviceType(
             name=self.pool.name,
-            memory=max(1, packing.server_memory(pool)),
+            memory=max(1, server_memory(pool)),
             count=count,
             price=self.price or 1.0,
             nodes=tuple(running[name] for name in sorted(running)),
