@@ -143,6 +143,7 @@ FULL_POOL: Document = {
     "minServers": 0,
     "maxServers": 8,
     "updateStrategy": "Drain",
+    "dryRun": True,
     "trustedCode": True,
     "sloClasses": {
         "Interactive": {"latency": {"target": "50ms"}},

@@ -44,6 +44,7 @@ class Reason(StrEnum):
 
     READY = "Ready"
     PAUSED = "Paused"
+    DRY_RUN = "DryRun"
     INVALID_SPEC = "InvalidSpec"
     POOL_NOT_FOUND = "PoolNotFound"
     POOL_INVALID = "PoolInvalid"
@@ -104,6 +105,7 @@ class Reason(StrEnum):
 
 DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.READY: "the present spec is served by all copies",
+    Reason.DRY_RUN: "the pool's spec.dryRun is set: it is planned and told, and nothing is done",
     Reason.PAUSED: "the annotation tightship.dev/paused stops every change; remove it to go on",
     Reason.INVALID_SPEC: "a field says something impossible; the message names it",
     Reason.POOL_NOT_FOUND: "spec.serving.poolRef names a ServingPool that this namespace lacks",

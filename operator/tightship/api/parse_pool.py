@@ -76,6 +76,7 @@ def parse_pool(spec: object) -> ServingPoolSpec:
             "updateStrategy", choice(UpdateStrategy), UpdateStrategy.SURGE
         ),
         slo_classes=fields.optional("sloClasses", mapping(slo_class, class_latency, 16), {}),
+        dry_run=fields.optional("dryRun", boolean, False),
         trusted_code=fields.optional("trustedCode", boolean, False),
         price_per_hour=fields.optional("pricePerHour", decimal("0", "999"), None),
     )

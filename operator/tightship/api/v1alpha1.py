@@ -332,5 +332,6 @@ class ServingPoolSpec:
     max_servers: int = 1
     update_strategy: UpdateStrategy = UpdateStrategy.SURGE
     slo_classes: Mapping[str, LatencyObjective] = field(default_factory=dict)
+    dry_run: bool = False  # plan, say so in the status, and do nothing
     trusted_code: bool = False  # models that run code, trainers and own metrics are taken
     price_per_hour: float | None = None  # of one server, in whatever currency

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tightship.api.conditions import Reason
     from tightship.api.traffic import Traffic
@@ -113,11 +113,14 @@ class Shortage:
 class Placement:
     """Servers by model, sorted; what could not be placed and why; how many servers that takes.
 
-    `pinned` are copies that keep the version they have because no server has room for both.
-    `crowded` are models whose servers have not the time for all objectives, as no other has.
+    `wishes` are the servers where copies shall be once every move is made; `servers` is the next
+    step towards that. `pinned` are copies that keep the version they have because no server has
+    room for both. `crowded` are models whose servers have not the time for all objectives, as no
+    other has.
     """
 
     servers: Mapping[str, tuple[str, ...]]
+    wishes: Mapping[str, Sequence[str]]
     shortages: Mapping[str, Shortage]
     pinned: frozenset[tuple[str, str]]
     crowded: frozenset[str]

@@ -21,6 +21,7 @@ from tightship.plan.actions import (
 )
 from tightship.plan.capacity import capacity
 from tightship.plan.conversion import plan_conversions
+from tightship.plan.dry_run import plan_json
 from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, down_since, not_asked_yet, observe
 from tightship.plan.freshness import ages_at, freshness
 from tightship.plan.holdings import packable
@@ -91,13 +92,14 @@ class _Planner:
         self._spec = spec
         self._owner = Owner(kind=names.SERVING_POOL, name=snapshot.pool_name, uid=pool.uid)
         self._foreign = {s.name for s in snapshot.services if not s.ours}
+        self._still = pool.paused or spec.dry_run
 
     def plan(self) -> Plan:
         snapshot = self._snapshot
         invalid = {m.name: c for m in snapshot.models if (c := refused(m, self._spec))}
         conversions = self._convert(invalid)
-        begin = [] if self._pool.paused else self._begin(conversions)
-        services = [] if self._pool.paused else [*self._services(invalid)]
+        begin = [] if self._still else self._begin(conversions)
+        services = [] if self._still else [*self._services(invalid)]
         if not_asked_yet(snapshot):
             return Plan(actions=(*begin, *services), requeue_after=ASK_AGAIN)
         fleet = observe(snapshot, self._spec, self._revision, self._memo)
@@ -118,11 +120,10 @@ class _Planner:
         steps = plan_rollout(fleet, wanted, placement, self._spec, self._memo)
         servers = [*self._servers(fleet, placement)]
         act: list[Action] = [*steps.routes, *steps.assignments, *steps.marks]
-        tell_ = [
-            *self._tell_models(fleet, targets, placement),
-            *self._tell_pool(fleet, steps, placement, targets),
-        ]
-        actions = tell_ if self._pool.paused else [*begin, *servers, *services, *act, *tell_]
+        told = [*self._tell_pool(fleet, steps, placement, targets)]
+        if not self._spec.dry_run:
+            told = [*self._tell_models(fleet, targets, placement), *told]
+        actions = told if self._still else [*begin, *servers, *services, *act, *told]
         return Plan(
             actions=tuple(actions), requeue_after=self._wake(fleet, steps, conversions, targets)
         )
@@ -145,9 +146,7 @@ class _Planner:
     def _convert(self, invalid: Mapping[str, Condition]) -> Conversions:
         models = self._snapshot.models
         valid = [
-            replace(m, paused=True) if self._pool.paused else m
-            for m in models
-            if m.name not in invalid
+            replace(m, paused=True) if self._still else m for m in models if m.name not in invalid
         ]
         held = frozenset(m.uid for m in models if m.name in invalid)
         snapshot = self._snapshot
@@ -275,6 +274,9 @@ class _Planner:
             revision=self._revision,
             now=self._snapshot.now,
         )
+        if self._spec.dry_run:
+            price = self._spec.price_per_hour
+            status |= {"plan": plan_json(fleet, placement, targets, price)}
         yield from _tell_pool(self._snapshot, self._pool, status)
 
     def _capacity(self) -> Capacity | None:

@@ -11,6 +11,7 @@ from tightship.api.conditions import (
     Reason,
     merge_conditions,
 )
+from tightship.api.v1alpha1 import ServingPoolSpec
 from tightship.plan import figures
 from tightship.plan.placement import Standing
 from tightship.plan.snapshot import InvalidSpec
@@ -123,6 +124,9 @@ def _ready(pool: PoolFact, fleet: Fleet, ready: int, desired: int) -> Condition:
         status, reason = ConditionStatus.UNKNOWN, Reason.SERVERS_STARTING
         waiting = sorted({v.fact.waiting for v in fleet.views if v.fact.waiting})
         message += "".join(f" {text}" for text in waiting[:1])
+    if isinstance(pool.spec, ServingPoolSpec) and pool.spec.dry_run:
+        reason = Reason.DRY_RUN
+        message += " A dry run: status.plan says what would be done, and nothing is."
     if pool.paused:
         reason = Reason.PAUSED
         message += " Paused: nothing is changed until the annotation is removed."

@@ -125,6 +125,7 @@ class Transition:
         used = {name for names in self._kept.values() for name in names} | self._waiting
         return Placement(
             servers={item.model: tuple(sorted(self._kept[item.model])) for item in ordered},
+            wishes=self._wishes,
             shortages=self._shortages,
             pinned=frozenset(self._pinned),
             crowded=self._crowded,
