@@ -143,12 +143,14 @@ def read_artifact(
 
 def _busy(artifact: Mapping[str, Any]) -> tuple[tuple[int, float], ...]:
     """Seconds of an execution by its batch, as far as they are known."""
-    one = max(_SHORTEST, seconds(artifact.get("busyTime", "")))
+    told = artifact.get("busyTime")
+    if not told:
+        return ()
     more = [
         (int(each["batch"]), max(_SHORTEST, seconds(each["busyTime"])))
         for each in artifact.get("batches", ())
     ]
-    return ((1, one), *more) if "busyTime" in artifact else ()
+    return ((1, max(_SHORTEST, seconds(told))), *more)
 
 
 def read_previous(status: Mapping[str, Any]) -> Artifact | None:
