@@ -17,13 +17,15 @@ def traffic_json(live: Mapping[str, Any] | None, sights: Iterable[Sight]) -> dic
     """`status.traffic`: of all copies that answer, else what it was when they last all told.
 
     A copy that came a moment ago has no figures yet. The others' alone would be too small, so
-    until it has, and while no copy answers, what is known stays.
+    until it has, and while no copy answers, what is known stays. Nothing is told of a model that
+    nobody has asked yet.
     """
     found = [sight.held.traffic for sight in sights if sight.answering and sight.held]
     told = [each for each in found if each is not None]
     if not told or len(told) < len(found):
         return dict(live) if live else None
-    return _json(_together(told))
+    together = _together(told)
+    return _json(together) if live or together.rate > 0 else None
 
 
 def read_traffic(status: Mapping[str, Any]) -> Traffic | None:

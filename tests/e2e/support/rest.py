@@ -50,7 +50,7 @@ def ten_models(cluster: Cluster, namespace: str) -> Iterator[Quiet]:
             workspace.apply_model(name)
         workspace.wait_ready(*names)
         account, system = deployment.ACCOUNT, deployment.NAMESPACE
-        with writes.counted(cluster.kubectl, account, system) as counter:
+        with writes.counted(cluster.kubectl, account, system, namespace) as counter:
             yield Quiet(workspace, counter)
     finally:
         workspace.delete()

@@ -20,7 +20,7 @@ _ALL, _LEASES, _OTHERS = "tightship-e2e-all", "tightship-e2e-leases", "tightship
 
 @dataclass(frozen=True)
 class Requests:
-    """How often the client asked: writes of Leases, other writes, everything else."""
+    """How often the client asked: writes of Leases, writes where it is watched, all else."""
 
     leases: int
     writes: int
@@ -51,11 +51,14 @@ def _count(text: str, schema: str) -> int:
 
 
 @contextmanager
-def counted(kubectl: Kubectl, account: str, namespace: str) -> Iterator[Counter]:
-    """A counter of what a ServiceAccount asks."""
+def counted(kubectl: Kubectl, account: str, namespace: str, watched: str) -> Iterator[Counter]:
+    """A counter of what a ServiceAccount asks; of its writes, those in the namespace `watched`.
+
+    Elsewhere models of other tests may still be told that nobody asks them any more.
+    """
     schemas = [
         _schema(_LEASES, 601, account, namespace, _WRITES, "coordination.k8s.io", "leases"),
-        _schema(_OTHERS, 602, account, namespace, _WRITES, "*", "*"),
+        _schema(_OTHERS, 602, account, namespace, _WRITES, "*", "*", watched),
         _schema(_ALL, 603, account, namespace, ("*",), "*", "*"),
     ]
     kubectl.apply(*schemas)
@@ -67,7 +70,7 @@ def counted(kubectl: Kubectl, account: str, namespace: str) -> Iterator[Counter]
 
 def _schema(
     name: str, precedence: int, account: str, namespace: str, verbs: tuple[str, ...], group: str,
-    resource: str,
+    resource: str, watched: str = "*",
 ) -> Object:  # fmt: skip
     """Requests of the account; the schema with the lowest precedence number that matches counts."""
     return {
@@ -91,8 +94,8 @@ def _schema(
                             "verbs": list(verbs),
                             "apiGroups": [group],
                             "resources": [resource],
-                            "namespaces": ["*"],
-                            "clusterScope": True,
+                            "namespaces": [watched],
+                            "clusterScope": watched == "*",
                         }
                     ],
                 }

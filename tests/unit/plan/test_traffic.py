@@ -35,7 +35,6 @@ def test_all_copies_are_told_together(replicas: int) -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (Traffic(rate=0.0), {"requestsPerSecond": "0.00"}),
         (
             Traffic(rate=0.5, rows=1, batch=1, busy=0.001),
             {
@@ -51,6 +50,17 @@ def test_what_is_not_known_is_absent(asked: Traffic, told: dict[str, str]) -> No
     world = served(asked)
     assert world.models["intent"].status["traffic"] == told
     assert read_traffic(world.models["intent"].status) == asked
+
+
+def test_nothing_is_told_of_a_model_that_nobody_has_asked() -> None:
+    world = served(Traffic(rate=0.0))
+    assert "traffic" not in world.models["intent"].status
+    world.asked["intent"] = ASKED
+    world.settle()
+    assert world.models["intent"].status["traffic"] == TOLD
+    world.asked["intent"] = Traffic(rate=0.0)
+    world.settle()
+    assert world.models["intent"].status["traffic"] == {"requestsPerSecond": "0.00"}
 
 
 def test_nothing_is_told_before_a_copy_was_watched() -> None:
