@@ -163,7 +163,7 @@ def _setting(item: Item) -> Setting:
     """The user's copies and queue delay, and the batches that these make of the requests."""
     work, traffic = item.work, item.work.traffic or Traffic(rate=0)
     formed = 1.0 + traffic.rate * max(1.0, traffic.rows) / item.copies * work.delay
-    batch = largest_batch(formed, traffic.cv or 1.0, max(1, work.max_batch))
+    batch = largest_batch(formed, 1.0, max(1, work.max_batch))
     return Setting(SERVER, item.copies, int(batch), work.delay)
 
 
@@ -188,7 +188,8 @@ def _kind(rooms: Sequence[Server]) -> DeviceType:
 def _model(item: Item, correction: float) -> Model:
     """The item as packing sees it; its number of copies is the user's.
 
-    What nobody asks has no objective to keep, and what was not counted yet is taken for that.
+    What nobody asks has no objective to keep, and what was not counted yet is taken for that. A
+    trial of some minutes looks like one great burst, so arrivals are taken for independent.
     """
     known = _profile(item.work, item.memory).corrected(correction)
     traffic = item.work.traffic or Traffic(rate=0)
@@ -197,7 +198,6 @@ def _model(item: Item, correction: float) -> Model:
         name=item.model,
         profiles={SERVER: known},
         rate=traffic.rate * max(1.0, traffic.rows),
-        cv=traffic.cv or 1.0,
         slo=slo,
         network=item.work.network,
         min_copies=item.copies,
