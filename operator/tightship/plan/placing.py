@@ -224,40 +224,24 @@ def _corrections(items: Iterable[Item]) -> dict[str, float]:
     What neighbours add is expected: executions on a server that is shared grow by its duty, and a
     model must not be taken for slower than it is because of them.
     """
-    duties: dict[str, dict[str, float]] = {}
-    counted: list[tuple[Item, float]] = []
+    duties: dict[str, float] = {}
+    counted: list[tuple[str, float, dict[str, float]]] = []
     for item in items:
         traffic, servers = item.work.traffic, [c.server for c in item.placed if c.answering]
         if traffic is None or not (traffic.busy > 0 and traffic.batch > 0 and servers):
             continue
-        expected = _expected(item, traffic.batch)
-        if expected > 0:
-            counted.append((item, expected))
+        known = _profile(item.work, item.memory)
+        expected = known.latency(traffic.batch) if known.measured else traffic.busy
         rate = traffic.rate * traffic.rows / traffic.batch / len(servers)
-        for server in servers:
-            duties.setdefault(server, {})[item.model] = rate * (expected or traffic.busy)
-    return {
-        item.model: _observed(item) / (expected * _shared(item, duties))
-        for item, expected in counted
-    }
+        own = dict.fromkeys(servers, rate * expected)
+        for server, duty in own.items():
+            duties[server] = duties.get(server, 0.0) + duty
+        if known.measured:
+            counted.append((item.model, traffic.busy / expected, own))
+    return {model: ratio / _shared(own, duties) for model, ratio, own in counted}
 
 
-def _expected(item: Item, batch: float) -> float:
-    """Seconds of an execution by the profile; 0 without one."""
-    known = _profile(item.work, item.memory)
-    return known.latency(batch) if known.measured else 0.0
-
-
-def _observed(item: Item) -> float:
-    traffic = item.work.traffic
-    return traffic.busy if traffic else 0.0
-
-
-def _shared(item: Item, duties: Mapping[str, Mapping[str, float]]) -> float:
-    """By what executions of the model grow on its servers, for its neighbours there."""
-    beside = [
-        min(RHO_MAX, sum(there.values()) - there[item.model])
-        for there in duties.values()
-        if item.model in there
-    ]
+def _shared(own: Mapping[str, float], duties: Mapping[str, float]) -> float:
+    """By what executions of a model grow on its servers, for its neighbours there."""
+    beside = [min(RHO_MAX, duties[server] - duty) for server, duty in own.items()]
     return float(np.mean(stretch(np.array(beside), Execution.SHARED)))
