@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from tightship.plan.pack.feasibility import RHO_MAX, TOLERANCE, tabled_room
-from tightship.plan.pack.filling import MIDDLE, SLACKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,8 +82,8 @@ def _in_the_way(state: Devices, model: int, others: Integers) -> list[tuple[int,
     devices = state.allowed(model, others)
     free = state.memory[devices] + state.leaving[devices] + load.memory[model] <= 1.0 + TOLERANCE
     devices = devices[free]
-    tight = np.log(np.clip(state.slack[devices, MIDDLE], *SLACKS))
-    alike = np.argsort(np.abs(tight - load.tightness[model]), kind="stable")[:_ALIKE]
+    apart = np.abs(state.tightness[devices] - load.tightness[model])
+    alike = np.argsort(apart, kind="stable")[:_ALIKE]
     pairs = [(other, at) for at in devices[alike].tolist() for other in state.held[at]]
     if not pairs:
         return []

@@ -22,8 +22,12 @@ RHO_MAX: Final = 0.75
 QUANTILE: Final = 0.01
 """Share of requests that may miss: the objectives are 99th percentiles."""
 
-LEVELS: Final = (0.15, 0.3, 0.45, 0.6, RHO_MAX)
+LEVELS: Final = (0.15, 0.25, 0.35, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, RHO_MAX)
 """Duties at which slack is tabled: a device is tested at the first level that its duty is below."""
+
+TAIL: Final = 1.8
+"""Standard deviations above its mean at which an execution among others is planned. More than 99 %
+stay below: the largest batch and the whole queue delay, which are planned with, are rare."""
 
 CV_BOUNDS: Final = (1.0, 4.0)
 """Arrivals steadier than Poisson are planned as Poisson; the rule is proven up to 4."""
@@ -109,6 +113,41 @@ def stretch(rho: ArrayLike, execution: Execution) -> Floats:
     return 1.0 / np.maximum(1.0 - share, 1e-12)
 
 
+def deviation(longest: ArrayLike, rho: ArrayLike, w: ArrayLike) -> Floats:
+    """Standard deviation in seconds of an execution that shares the device with others at once.
+
+    The variance of M/G/1 with processor sharing (Yashkov 1987), 2/(1-rho)²·∫(x-t)(1-W(t))dt from 0
+    to x, where the wait W for the same work one at a time is taken for exponential. Short
+    executions feel how many others there are, x·sqrt(rho)/(1-rho) whatever these take; long ones
+    their work.
+
+    Args:
+        longest: x, seconds that the execution takes alone.
+        rho: duty of the device.
+        w: mean wait of those who wait, seconds.
+    """
+    held, x = _held(rho), np.maximum(longest, _INSTANT)
+    return np.asarray(x * np.sqrt(2.0 * held * _shape(np.asarray(w) / x)) / (1.0 - held))
+
+
+def _held(rho: ArrayLike) -> Floats:
+    """Duties between which the tail is told: below, as if it were a little; never saturated."""
+    return np.clip(np.asarray(rho, dtype=np.float64), _STEEPEST, 1.0 - 1e-9)
+
+
+def _shape(y: ArrayLike) -> Floats:
+    """y - y²(1 - exp(-1/y)): about y when small, up to a half where work is without bound."""
+    least = np.clip(np.asarray(y, dtype=np.float64), *_SHAPED)
+    return np.asarray(least + np.square(least) * np.expm1(-1.0 / least))
+
+
+_INSTANT: Final = 1e-9
+_SHAPED: Final = (1e-6, 1e4)
+_POINTS: Final = np.geomspace(*_SHAPED, 2048)
+_SHAPES: Final = np.maximum.accumulate(_shape(_POINTS))
+_MOST: Final = float(_SHAPES[-1])
+
+
 def p99(
     fixed: ArrayLike,
     longest: ArrayLike,
@@ -117,7 +156,9 @@ def p99(
     v: ArrayLike,
     execution: Execution,
 ) -> Floats:
-    """Predicted 99th percentile in seconds: fixed + L(B)·stretch + k·W99.
+    """Predicted 99th percentile in seconds: fixed + L(B)·stretch + k·(what others add at most).
+
+    That is W99 one at a time, and TAIL standard deviations of the execution side by side.
 
     Args:
         fixed: network and queue delay, seconds.
@@ -127,8 +168,11 @@ def p99(
         v: second moment of the device.
         execution: of the device's type.
     """
-    waited = np.asarray(k) * wait(rho, v)
-    return np.asarray(fixed) + np.asarray(longest) * stretch(rho, execution) + waited
+    waited = wait(rho, v)
+    if execution is Execution.SHARED:
+        told = np.minimum(waited / np.log(_held(rho) / QUANTILE), _SHAPED[1])
+        waited = np.where(np.isinf(waited), np.inf, TAIL * deviation(longest, rho, told))
+    return np.asarray(fixed) + np.asarray(longest) * stretch(rho, execution) + k * waited
 
 
 def slack(
@@ -142,7 +186,14 @@ def slack(
     """The seconds that W99 may take at a duty of at most rho: sigma; below 0 it is missed.
 
     A device of duty rho keeps the objectives of all tenants where `wait(rho, v) <= min(slack)`.
-    The arguments are those of `p99`, and `slo` in seconds.
+    Side by side it is infinite for whom no amount of work beside it delays too much: executions
+    that are short for their objective. The arguments are those of `p99`, and `slo` in seconds.
     """
     left = np.asarray(slo) - fixed - np.asarray(longest) * stretch(rho, execution)
-    return np.asarray(left / np.asarray(k), dtype=np.float64)
+    left = np.asarray(left / np.asarray(k), dtype=np.float64)
+    if execution is Execution.EXCLUSIVE:
+        return left
+    held, x = _held(rho), np.maximum(longest, _INSTANT)
+    shape = np.square(np.maximum(left, 0.0) / TAIL * (1.0 - held) / x) / (2.0 * held)
+    w = np.where(shape < _MOST, np.interp(shape, _SHAPES, _POINTS) * x, np.inf)
+    return np.where(left > 0, w * np.log(held / QUANTILE), left)

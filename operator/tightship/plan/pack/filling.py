@@ -26,10 +26,7 @@ if TYPE_CHECKING:
 WINDOW: Final = 1024
 """Models that are looked at for one device, from the first in order that has copies left."""
 
-MIDDLE: Final = LEVELS.index(0.45)
-"""The level whose slack stands for a model where models are compared."""
-
-SLACKS: Final = (1e-6, 10.0)
+_SLACKS: Final = (1e-6, 10.0)
 """Seconds between which slacks are compared, by their logarithms."""
 
 _SWEEP = 8  # devices after which models without copies left are dropped
@@ -39,8 +36,9 @@ class Load(NamedTuple):
     """What one copy of each model takes of a device of one type; one row a model.
 
     `memory` is a share of the device's; u, v and slack are as in `Choice`. `weight` is the part of
-    the score that does not change, `tightness` the logarithm of the slack, `level` the index of the
-    duty in LEVELS at which the model takes the least of a device.
+    the score that does not change, `tightness` the mean logarithm of the slack over all levels, by
+    which models are compared, `level` the index of the duty in LEVELS at which the model takes the
+    least of a device.
     """
 
     u: Floats
@@ -75,7 +73,7 @@ def load(choice: Choice, capacity: int) -> Load:
         slack=choice.slack,
         memory=memory,
         weight=np.sqrt(np.maximum(part, memory)) / length,
-        tightness=np.log(np.clip(choice.slack[:, MIDDLE], *SLACKS)),
+        tightness=np.log(np.clip(choice.slack, *_SLACKS)).mean(axis=1),
         level=_levels(choice),
     )
 
@@ -111,17 +109,16 @@ class Rule:
         return np.argsort(-np.maximum(load.u / RHO_MAX, load.memory), kind="stable")
 
 
-TIGHT: Final = Rule(tight_first=True, affinity=1.0, descend=len(LEVELS))
-LOOSE: Final = Rule(tight_first=False, affinity=0.03, descend=len(LEVELS))
+FIRST: Final = Rule(tight_first=False, affinity=0.05, descend=1)
 PORTFOLIO: Final = (
-    TIGHT,
-    LOOSE,
-    Rule(tight_first=True, affinity=2.0, descend=len(LEVELS)),
-    Rule(tight_first=False, affinity=1.0, descend=1),
-    Rule(tight_first=False, affinity=0.1, descend=1, largest=True),
+    FIRST,
+    Rule(tight_first=False, affinity=0.1, descend=0),
+    Rule(tight_first=True, affinity=1.0, descend=len(LEVELS)),
+    Rule(tight_first=False, affinity=0.03, descend=len(LEVELS)),
+    Rule(tight_first=False, affinity=0.1, descend=2, largest=True),
 )
-"""Each is best for some fleets: the tight ones where latency binds, the last where a device holds
-two or three models."""
+"""Each is best for some fleets, the first for most; the third where latency binds more than time,
+the last where a device holds two or three models."""
 
 
 def fill(

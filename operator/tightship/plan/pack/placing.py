@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tightship.plan.pack.feasibility import RHO_MAX, room
-from tightship.plan.pack.filling import MIDDLE
+from tightship.plan.pack.feasibility import LEVELS, RHO_MAX, room
 from tightship.plan.pack.portfolio import Packed
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 HYSTERESIS: Final = 0.08
 """By how much a wait may exceed its slack before a copy has to move."""
 
+_MIDDLE = LEVELS.index(0.6)
 _TIGHTEST = 0.3  # relief that losing the tightest objective counts as
 _LOOKED_AT = 64  # devices whose lower priorities are looked at
 
@@ -109,9 +109,9 @@ class Placing:
         state, lane = self.states[at], self._lanes[at]
         rows = np.array(sorted(state.held[device]), dtype=np.int64)
         load = state.load
-        slack = max(float(state.slack[device, MIDDLE]), 1e-6)
+        slack = max(float(state.slack[device, _MIDDLE]), 1e-6)
         relief = load.u[rows] / RHO_MAX + load.v[rows] / (float(room(0.6)) * slack)
-        relief = relief + _TIGHTEST * (load.slack[rows, MIDDLE] <= slack)
+        relief = relief + _TIGHTEST * (load.tightness[rows] <= state.tightness[device])
         relief = relief + load.memory[rows] * (state.memory[device] > 1.0)
         return int(rows[(relief / (1.0 + lane.choice.load_seconds[rows])).argmax()])
 

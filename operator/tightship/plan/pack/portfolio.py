@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tightship.plan.pack import bounds
 from tightship.plan.pack.emptying import emptied
-from tightship.plan.pack.filling import LOOSE, PORTFOLIO, TIGHT, Rule, fill
+from tightship.plan.pack.filling import FIRST, PORTFOLIO, fill
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 LARGE: Final = 3000
-"""Copies on one type above which only the rule that promises most is tried."""
+"""Copies on one type above which only the first rule is tried."""
 
 _FAILURES = 6  # devices in a row that cannot be emptied before consolidation gives up
 
@@ -102,18 +101,11 @@ def _lanes(
     return states, missing
 
 
-def _rules(lane: Lane, copies: Integers) -> Sequence[Rule]:
-    if int(copies.sum()) <= LARGE:
-        return PORTFOLIO
-    time, memory, latency = (bounds.sizes(lane.load) * copies).sum(axis=1)
-    return (TIGHT,) if latency > max(time, memory) / 2 else (LOOSE,)
-
-
 def _filled(lane: Lane, copies: Integers) -> Devices | None:
     """All copies on the fewest devices that any rule finds; None where the type has too few."""
     best: list[tuple[int, Integers]] | None = None
     free = np.flatnonzero(~lane.closed)
-    for rule in _rules(lane, copies):
+    for rule in PORTFOLIO if int(copies.sum()) <= LARGE else (FIRST,):
         found = list(fill(lane.load, copies, lane.nodes[free], lane.spread, rule))
         all_placed = sum(len(rows) for _, rows in found) == copies.sum()
         if all_placed and (best is None or len(found) < len(best)):

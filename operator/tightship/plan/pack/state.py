@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tightship.plan.pack.feasibility import LEVELS, RHO_MAX, TOLERANCE, wait
-from tightship.plan.pack.filling import MIDDLE, SLACKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +41,7 @@ class Devices:
         self.open = np.ones(count, dtype=np.bool_) if closed is None else ~closed
         self.u, self.v, self.memory = np.zeros(count), np.zeros(count), np.zeros(count)
         self.slack = np.full((count, len(LEVELS)), np.inf)
+        self.tightness = np.full(count, np.inf)
         self.leaving = np.zeros(count)
         self.busy = np.zeros(count, dtype=np.bool_)
         self.held: list[set[int]] = [set() for _ in range(count)]
@@ -54,6 +54,7 @@ class Devices:
         self.v += np.bincount(devices, weights=load.v[models], minlength=count)
         self.memory += np.bincount(devices, weights=load.memory[models], minlength=count)
         np.minimum.at(self.slack, devices, load.slack[models])
+        np.minimum.at(self.tightness, devices, load.tightness[models])
         self.busy[devices] = True
         for model, device in zip(models.tolist(), devices.tolist(), strict=True):
             self.held[device].add(model)
@@ -68,6 +69,7 @@ class Devices:
         self.v[device] += self.load.v[model]
         self.memory[device] += self.load.memory[model]
         self.slack[device] = np.minimum(self.slack[device], self.load.slack[model])
+        self.tightness[device] = min(self.tightness[device], self.load.tightness[model])
 
     def leave(self, model: int, device: int) -> None:
         """A copy goes once it is loaded elsewhere: until then its memory is not to be had."""
@@ -89,6 +91,7 @@ class Devices:
         self.v[device] = self.load.v[rows].sum()
         self.memory[device] = self.load.memory[rows].sum()
         self.slack[device] = self.load.slack[rows].min(axis=0, initial=np.inf)
+        self.tightness[device] = self.load.tightness[rows].min(initial=np.inf)
 
     @property
     def used(self) -> Integers:
@@ -114,9 +117,7 @@ class Devices:
         rows, u, memory = rows[fits], u[fits], memory[fits]
         if not len(rows):
             return None
-        with np.errstate(invalid="ignore"):
-            tight = np.clip(self.slack[rows, MIDDLE], *SLACKS)
-            apart = np.abs(np.log(tight) - load.tightness[model])
+        apart = np.abs(self.tightness[rows] - load.tightness[model])
         left = (1.0 - u / RHO_MAX) + (1.0 - memory) + _AFFINITY * apart
         return int(rows[left.argmin()])
 
