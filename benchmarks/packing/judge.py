@@ -18,7 +18,7 @@ SECONDS = 240.0
 
 WARMUP = 5.0
 ATTAINED = 0.99
-REQUESTS = 5_000_000
+REQUESTS = 40_000_000
 """Requests that are simulated at most: beyond it, by fewer devices."""
 
 

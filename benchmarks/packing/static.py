@@ -19,7 +19,7 @@ from benchmarks.record import Bench, spread
 
 SHARES = (0.98, 0.995)
 
-KAPPAS = (1.0, 0.6, 0.4, 0.25, 0.15, 0.1)
+KAPPAS = (1.0, 0.6, 0.4, 0.25, 0.15, 0.1, 0.05)
 BATCHINGS = (0.4, 0.1)
 """Calibrations by which the planner chooses first fit's batches: both are tried at every cap."""
 

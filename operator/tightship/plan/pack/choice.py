@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tightship.plan.pack import feasibility
-from tightship.plan.pack.feasibility import LEVELS, RHO_MAX, Execution
+from tightship.plan.pack.feasibility import LEVELS, RHO_MAX, Execution, Serving
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -51,9 +51,9 @@ class Choice:
         copies: as many as keep the objective; 0 where the model needs none or is not suited.
         batch: largest batch.
         delay: queue delay, seconds.
-        fixed: delay and network, seconds.
+        network: seconds outside the server.
         longest: L(batch), seconds.
-        k: burstiness of one copy's arrivals times the calibration.
+        k: the calibration; times the burstiness of one copy's arrivals where one runs at a time.
         u: duty.
         v: second moment, seconds.
         slack: seconds at each of LEVELS, models by levels; infinite where nothing is promised.
@@ -70,7 +70,7 @@ class Choice:
     copies: Integers
     batch: Floats
     delay: Floats
-    fixed: Floats
+    network: Floats
     longest: Floats
     k: Floats
     u: Floats
@@ -231,45 +231,47 @@ class _Search:
         self, rows: Integers, copies: Integers | Floats, delay: Floats, batch: Floats | None
     ) -> _Option:
         rate = self._models.rate[rows] / copies
-        k = (
-            feasibility.burstiness(self._models.cv[rows], 1.0 / np.maximum(copies, 1.0))
-            * self._kappa
-        )
         most = self._curves.max_batch[rows]
         formed = np.clip(1.0 + rate * delay, 1.0, most)
         if batch is None:
             batch = largest_batch(formed, self._models.cv[rows], most)
         formed = np.minimum(formed, batch)
         seconds = self._latency(formed, rows)
-        longest = self._latency(batch, rows)
-        u = feasibility.duty(rate, seconds, formed)
-        v = feasibility.second_moment(rate, seconds, formed)
-        slack = self._slack(rows, delay, longest, k)
-        share = self._share(rows, u, v, slack)
-        alone = self._slack_at(rows, delay, longest, k, u)
-        kept = (u <= RHO_MAX) & (feasibility.wait(u, v) <= alone)
+        one = Serving(
+            network=self._models.network[rows],
+            delay=delay,
+            longest=self._latency(batch, rows),
+            k=self._k(rows, copies),
+            u=feasibility.duty(rate, seconds, formed),
+            v=feasibility.second_moment(rate, seconds, formed),
+        )
+        return self._judged(rows, batch, one)
+
+    def _k(self, rows: Integers, copies: Integers | Floats) -> Floats:
+        """Side by side a model's own bursts are run as batches, and those of many even out."""
+        if self._kind.execution is Execution.SHARED:
+            return np.full(len(rows), self._kappa)
+        part = 1.0 / np.maximum(copies, 1.0)
+        return feasibility.burstiness(self._models.cv[rows], part) * self._kappa
+
+    def _judged(self, rows: Integers, batch: Floats, one: Serving) -> _Option:
+        u, v = np.asarray(one.u), np.asarray(one.v)
+        slo, execution = self._models.slo[rows], self._kind.execution
+        slack = np.stack(
+            [feasibility.slack(slo, one, np.float64(rho), execution) for rho in LEVELS], axis=1
+        )
+        alone = feasibility.slack(slo, one, u, execution)
         return _Option(
             batch=batch,
-            delay=delay,
-            longest=longest,
-            k=k,
+            delay=np.asarray(one.delay),
+            longest=np.asarray(one.longest),
+            k=np.asarray(one.k),
             u=u,
             v=v,
             slack=slack,
-            share=share,
-            kept=kept,
+            share=self._share(rows, u, v, slack),
+            kept=(u <= RHO_MAX) & (feasibility.wait(u, v) <= alone),
         )
-
-    def _slack(self, rows: Integers, delay: Floats, longest: Floats, k: Floats) -> Floats:
-        each = [self._slack_at(rows, delay, longest, k, np.float64(rho)) for rho in LEVELS]
-        return np.stack(each, axis=1)
-
-    def _slack_at(
-        self, rows: Integers, delay: Floats, longest: Floats, k: Floats, rho: Floats | np.float64
-    ) -> Floats:
-        fixed = delay + self._models.network[rows]
-        slo = self._models.slo[rows]
-        return feasibility.slack(slo, fixed, longest, k, rho, self._kind.execution)
 
     def _share(self, rows: Integers, u: Floats, v: Floats, slack: Floats) -> Floats:
         """Part of a device that a copy takes: of its time, of its latency and of its memory.
@@ -311,7 +313,7 @@ class _Search:
             copies=copies,
             batch=best.batch,
             delay=best.delay,
-            fixed=best.delay + self._models.network,
+            network=self._models.network,
             longest=best.longest,
             k=best.k,
             u=best.u,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -113,6 +113,39 @@ def stretch(rho: ArrayLike, execution: Execution) -> Floats:
     return 1.0 / np.maximum(1.0 - share, 1e-12)
 
 
+class Serving(NamedTuple):
+    """What the latency of a copy depends on beside its device; arrays of equal shape, seconds.
+
+    `network` is spent outside the server, `delay` is the queue delay, `longest` is L(B) of the
+    largest batch, `k` the factor on what others add (calibration, and burstiness one at a time),
+    `u` and `v` are the copy's own duty and second moment.
+    """
+
+    network: ArrayLike
+    delay: ArrayLike
+    longest: ArrayLike
+    k: ArrayLike
+    u: ArrayLike
+    v: ArrayLike
+
+
+def fixed(one: Serving, rho: ArrayLike, execution: Execution) -> Floats:
+    """Seconds before its execution begins, whatever neighbours do.
+
+    Side by side a request waits for its model's own execution that is under way, while the queue
+    delay passes: of a share u·stretch of the requests, evenly up to L(n)·stretch. One at a time
+    that is part of W99.
+    """
+    waited = np.asarray(one.delay)
+    if execution is Execution.SHARED:
+        grown = stretch(rho, execution)
+        u = np.asarray(one.u) * grown
+        with np.errstate(divide="ignore", invalid="ignore"):
+            own = one.v / np.asarray(one.u) * grown * (1.0 - QUANTILE / np.minimum(u, 1.0))
+        waited = np.maximum(waited, np.where(u > QUANTILE, own, 0.0))
+    return np.asarray(one.network + waited)
+
+
 def deviation(longest: ArrayLike, rho: ArrayLike, w: ArrayLike) -> Floats:
     """Standard deviation in seconds of an execution that shares the device with others at once.
 
@@ -148,52 +181,37 @@ _SHAPES: Final = np.maximum.accumulate(_shape(_POINTS))
 _MOST: Final = float(_SHAPES[-1])
 
 
-def p99(
-    fixed: ArrayLike,
-    longest: ArrayLike,
-    k: ArrayLike,
-    rho: ArrayLike,
-    v: ArrayLike,
-    execution: Execution,
-) -> Floats:
+def p99(one: Serving, rho: ArrayLike, v: ArrayLike, execution: Execution) -> Floats:
     """Predicted 99th percentile in seconds: fixed + L(B)·stretch + k·(what others add at most).
 
     That is W99 one at a time, and TAIL standard deviations of the execution side by side.
 
     Args:
-        fixed: network and queue delay, seconds.
-        longest: L(B), seconds of the largest batch.
-        k: burstiness, calibration included.
-        rho: duty of the device.
-        v: second moment of the device.
+        one: the copy.
+        rho: duty of its device.
+        v: second moment of its device.
         execution: of the device's type.
     """
     waited = wait(rho, v)
     if execution is Execution.SHARED:
         told = np.minimum(waited / np.log(_held(rho) / QUANTILE), _SHAPED[1])
-        waited = np.where(np.isinf(waited), np.inf, TAIL * deviation(longest, rho, told))
-    return np.asarray(fixed) + np.asarray(longest) * stretch(rho, execution) + k * waited
+        waited = np.where(np.isinf(waited), np.inf, TAIL * deviation(one.longest, rho, told))
+    spent = fixed(one, rho, execution) + one.longest * stretch(rho, execution)
+    return np.asarray(spent + one.k * waited)
 
 
-def slack(
-    slo: ArrayLike,
-    fixed: ArrayLike,
-    longest: ArrayLike,
-    k: ArrayLike,
-    rho: ArrayLike,
-    execution: Execution,
-) -> Floats:
+def slack(slo: ArrayLike, one: Serving, rho: ArrayLike, execution: Execution) -> Floats:
     """The seconds that W99 may take at a duty of at most rho: sigma; below 0 it is missed.
 
     A device of duty rho keeps the objectives of all tenants where `wait(rho, v) <= min(slack)`.
     Side by side it is infinite for whom no amount of work beside it delays too much: executions
-    that are short for their objective. The arguments are those of `p99`, and `slo` in seconds.
+    that are short for their objective. `slo` is in seconds.
     """
-    left = np.asarray(slo) - fixed - np.asarray(longest) * stretch(rho, execution)
-    left = np.asarray(left / np.asarray(k), dtype=np.float64)
+    spent = fixed(one, rho, execution) + one.longest * stretch(rho, execution)
+    left = np.asarray((slo - spent) / np.asarray(one.k), dtype=np.float64)
     if execution is Execution.EXCLUSIVE:
         return left
-    held, x = _held(rho), np.maximum(longest, _INSTANT)
+    held, x = _held(rho), np.maximum(one.longest, _INSTANT)
     shape = np.square(np.maximum(left, 0.0) / TAIL * (1.0 - held) / x) / (2.0 * held)
     w = np.where(shape < _MOST, np.interp(shape, _SHAPES, _POINTS) * x, np.inf)
     return np.where(left > 0, w * np.log(held / QUANTILE), left)

@@ -109,15 +109,15 @@ class Rule:
         return np.argsort(-np.maximum(load.u / RHO_MAX, load.memory), kind="stable")
 
 
-FIRST: Final = Rule(tight_first=False, affinity=0.05, descend=1)
+FIRST: Final = Rule(tight_first=False, affinity=0.3, descend=len(LEVELS))
 PORTFOLIO: Final = (
     FIRST,
-    Rule(tight_first=False, affinity=0.1, descend=0),
     Rule(tight_first=True, affinity=1.0, descend=len(LEVELS)),
     Rule(tight_first=False, affinity=0.03, descend=len(LEVELS)),
+    Rule(tight_first=False, affinity=0.1, descend=0),
     Rule(tight_first=False, affinity=0.1, descend=2, largest=True),
 )
-"""Each is best for some fleets, the first for most; the third where latency binds more than time,
+"""Each is best for some fleets, the first for most; the second where latency binds more than time,
 the last where a device holds two or three models."""
 
 

@@ -95,11 +95,11 @@ def _p99(known: Sequence[Lane], home: Integers, model: Integers, loads: Floats) 
     for at, lane in enumerate(known):
         here = home[model] == at
         rows, chosen = model[here], lane.choice
-        told = feasibility.p99(
-            chosen.fixed[rows], chosen.longest[rows], chosen.k[rows],
-            loads[0, here], loads[1, here],
-            lane.kind.execution,
+        one = feasibility.Serving(
+            chosen.network[rows], chosen.delay[rows], chosen.longest[rows],
+            chosen.k[rows], chosen.u[rows], chosen.v[rows],
         )  # fmt: skip
+        told = feasibility.p99(one, loads[0, here], loads[1, here], lane.kind.execution)
         told[chosen.overload[rows] > 1] = np.inf
         told[~chosen.measured[rows]] = np.nan
         np.fmax.at(worst, rows, told)
