@@ -68,7 +68,8 @@ def _wishes(
 ) -> Wishes:
     """Servers of each model, so that every objective is kept that can be.
 
-    First in the room that there is now; where somebody finds none so, in that too which is being
+    First on the servers that there are, since the node of a new one is not known; then with new
+    ones in the room that there is now; where somebody finds none so, in that too which is being
     freed, then on servers that are to be replaced, then with copies on one node. At last who finds
     no server with the time goes where the memory is: answers that are late are better than none.
     """
@@ -81,15 +82,20 @@ def _wishes(
         _Asked(replace(item, placed=()), corrections.get(item.model, 1.0), _places(item, servers))
         for item in wanted
     )
+    if servers:
+        found, late = _planned(asked, tuple(servers))
+        if not late.missing | late.stuck:
+            return Wishes(found, frozenset())
     freed = tuple(replace(room, used=room.used - room.freeing, freeing=0) for room in rooms)
     newer = tuple(replace(room, old=False) for room in freed)
     apart = tuple(replace(room, node=None) for room in newer)
     for room in dict.fromkeys((rooms, freed, newer, apart)):
         found, late = _planned(asked, room)
-        if not late.missing:
+        if not late.missing | late.held:
             return Wishes(found, late.stuck)
-    patient = tuple(_patient(each) if each.item.model in late.missing else each for each in asked)
-    return Wishes(_planned(patient, apart)[0], late.missing | late.stuck)
+    nowhere = late.missing | late.held
+    patient = tuple(_patient(each) if each.item.model in nowhere else each for each in asked)
+    return Wishes(_planned(patient, apart)[0], nowhere | late.stuck)
 
 
 def _patient(asked: _Asked) -> _Asked:
@@ -99,10 +105,12 @@ def _patient(asked: _Asked) -> _Asked:
 
 
 class _Late(NamedTuple):
-    """Models that lack copies, and those that stay where an objective is missed."""
+    """Models that lack copies, those that stay where an objective is missed, and of these the ones
+    whose server leaves."""
 
     missing: frozenset[str]
     stuck: frozenset[str]
+    held: frozenset[str]
 
 
 class _Asked(NamedTuple):
@@ -121,7 +129,7 @@ def _places(item: Item, servers: Sequence[Server]) -> tuple[str, ...]:
     return current + tuple(more[: max(0, item.copies - len(current))])
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _planned(
     asked: tuple[_Asked, ...], rooms: tuple[Server, ...]
 ) -> tuple[Mapping[str, tuple[str, ...]], _Late]:
@@ -135,7 +143,9 @@ def _planned(
     }
     missing = frozenset(wait.model for wait in plan.waits if wait.missing)
     stuck = frozenset(w.model for w in plan.waits if w.reason is Reason.NO_ROOM_TO_MOVE)
-    return found, _Late(missing, stuck - missing)
+    leaving = {room.name for room in rooms if room.standing is Standing.LEAVING}
+    held = {each.item.model for each in asked if not leaving.isdisjoint(each.places)}
+    return found, _Late(missing, stuck - missing, (stuck - missing) & held)
 
 
 def _present(asked: Sequence[_Asked], rooms: Sequence[Server]) -> Plan:

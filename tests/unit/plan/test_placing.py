@@ -187,7 +187,7 @@ CASES: dict[str, tuple[list[Item], list[Server], int, dict[str, tuple[str, ...]]
     ),
     "objectives are kept": (
         [
-            item("a", 1, work=work(100, slo=0.005)),
+            item("a", 1, work=work(100, slo=0.003)),
             item("b", 1, work=work(1, busy=0.2, slo=1.0)),
         ],
         [server("s"), server("t")],

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from tests.support.summaries import evaluated, summary
@@ -81,7 +82,7 @@ from tightship.plan.snapshot import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MIB = 2**20
 STEP = 0.5
@@ -166,6 +167,7 @@ class Pod:
     revision: str
     capacity: int
     up_at: float
+    node: str | None = None
     placed: bool = False
     routed: frozenset[str] = frozenset()
     cost: int | None = None
@@ -246,6 +248,7 @@ class World:
         self.outcomes: dict[str, list[Failure]] = {}  # by source URI: failures before success
         self.measured: dict[str, float] = {}  # by source URI: what evaluations find
         self.start_seconds = 1.0  # of a new server, until its agent answers
+        self.nodes: Iterator[str | None] = repeat(None)  # of the next servers
         self.content: dict[str, str] = {}  # by source URI: what lies there, if it was replaced
         self.limitations: dict[str, tuple[str, ...]] = {}  # by source URI
         self.bad_digests: set[str] = set()  # versions that Triton cannot load
@@ -372,6 +375,7 @@ class World:
             uid=pod.uid,
             created=pod.created,
             ip="10.0.0.1" if up else None,
+            node=pod.node,
             revision=pod.revision,
             ready=pod.was_ready,
             ready_changed=pod.created if pod.ready_changed is None else pod.ready_changed,
@@ -676,6 +680,7 @@ class World:
             revision=wanted.revision,
             capacity=wanted.spec.server.resources.memory - BASE,
             up_at=self.now + self.start_seconds,
+            node=next(self.nodes),
         )
         self.pods[pod.name] = pod
         return pod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from tightship.plan.pack.feasibility import RHO_MAX, TOLERANCE, tabled_room
+from tightship.plan.pack.feasibility import BYTE, RHO_MAX, tabled_room
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def _in_the_way(state: Devices, model: int, others: Integers) -> list[tuple[int,
     """
     load = state.load
     devices = state.allowed(model, others)
-    free = state.memory[devices] + state.leaving[devices] + load.memory[model] <= 1.0 + TOLERANCE
+    free = state.memory[devices] + state.leaving[devices] + load.memory[model] <= 1.0 + BYTE
     devices = devices[free]
     apart = np.abs(state.tightness[devices] - load.tightness[model])
     alike = np.argsort(apart, kind="stable")[:_ALIKE]

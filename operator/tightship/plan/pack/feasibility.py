@@ -35,6 +35,9 @@ CV_BOUNDS: Final = (1.0, 4.0)
 TOLERANCE: Final = 1e-9
 """Relative room for rounding: sums depend on their order in the last digits."""
 
+BYTE: Final = 1e-12
+"""Share of a device's memory that is less than a byte: room for rounding and for nothing else."""
+
 _STEEPEST: Final = math.e * QUANTILE
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tightship.plan.pack.feasibility import LEVELS, RHO_MAX, TOLERANCE, wait
+from tightship.plan.pack.feasibility import BYTE, LEVELS, RHO_MAX, TOLERANCE, wait
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,7 +134,7 @@ class Devices:
 
     def fresh(self, model: int) -> int | None:
         """The first empty device that may have a copy."""
-        held = self.leaving + self.load.memory[model] <= 1.0 + TOLERANCE
+        held = self.leaving + self.load.memory[model] <= 1.0 + BYTE
         rows = self.allowed(model, np.flatnonzero(~self.busy & held))
         return int(rows[0]) if len(rows) else None
 
@@ -151,5 +151,5 @@ class Devices:
 def _kept(u: Floats, v: Floats, memory: Floats, slack: Floats, over: float) -> Flags:
     level = np.minimum(np.searchsorted(_LEVELS, u), len(LEVELS) - 1)
     least = slack[np.arange(len(slack)), level]
-    inside = (u <= RHO_MAX * min(over, _OVER)) & (memory <= 1.0 + TOLERANCE)
+    inside = (u <= RHO_MAX * min(over, _OVER)) & (memory <= 1.0 + BYTE)
     return np.asarray(inside & (wait(u, v) <= least * over), dtype=np.bool_)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from tightship.plan.pack import DeviceType, Execution, Fleet, Model, pack, profile
-from tightship.plan.pack.feasibility import RHO_MAX, burstiness, p99
+from tightship.plan.pack import DeviceType, Execution, Fleet, Model, Setting, pack, profile
+from tightship.plan.pack.feasibility import RHO_MAX, Serving, burstiness, p99
 from tightship.plan.pack.profile import Profile
 
 GIB = 2**30
@@ -63,15 +63,12 @@ def test_latency_bound_instances_come_near_the_best_of_all_partitions(
     asked = _drawn(seed, 7, slo=(0.03, 0.06, 0.12))
     plan = pack(asked, _fleet(execution))
     assert all(setting.copies == 1 for setting in plan.settings.values())
-    loads = [_load(model, plan.settings[model.name].batch, plan) for model in asked]
+    loads = [_load(model, plan.settings[model.name], execution) for model in asked]
 
     def kept(block: list[int]) -> bool:
-        u, v = (sum(loads[at][key] for at in block) for key in ("u", "v"))
+        u, v = sum(loads[at].u for at in block), sum(loads[at].v for at in block)
         memory = sum(asked[at].profiles["gpu"].memory for at in block)
-        told = [
-            float(p99(loads[at]["delay"], loads[at]["longest"], loads[at]["k"], u, v, execution))
-            for at in block
-        ]
+        told = [float(p99(loads[at], u, v, execution)) for at in block]
         objectives = [asked[at].slo for at in block]
         in_time = all(a <= b for a, b in zip(told, objectives, strict=True))
         return len(block) == 1 or (u <= RHO_MAX and memory <= 16 * GIB and in_time)
@@ -80,26 +77,26 @@ def test_latency_bound_instances_come_near_the_best_of_all_partitions(
     assert plan.bound.devices["gpu"] <= best <= len(plan.devices) <= best + 1
 
 
-def _load(model: Model, batch: int, plan: object) -> dict[str, float]:
-    setting = plan.settings[model.name]  # type: ignore[attr-defined]
+def _load(model: Model, setting: Setting, execution: Execution) -> Serving:
     curve = model.profiles["gpu"]
-    formed = min(max(1.0, 1.0 + model.rate * setting.delay), batch)
+    formed = min(max(1.0, 1.0 + model.rate * setting.delay), setting.batch)
     seconds = curve.latency(formed)
-    return {
-        "u": model.rate * seconds / formed,
-        "v": model.rate / formed * seconds**2,
-        "delay": setting.delay,
-        "longest": curve.latency(batch),
-        "k": float(burstiness(model.cv)),
-    }
+    return Serving(
+        network=model.network,
+        delay=setting.delay,
+        longest=curve.latency(setting.batch),
+        k=1.0 if execution is Execution.SHARED else float(burstiness(model.cv)),
+        u=model.rate * seconds / formed,
+        v=model.rate / formed * seconds**2,
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_loose_instances_need_no_device_more_than_the_integer_program(seed: int) -> None:
     asked = _drawn(seed, 24, slo=(float("inf"),))
     plan = pack(asked, _fleet())
-    loads = [_load(model, plan.settings[model.name].batch, plan) for model in asked]
-    time = np.array([load["u"] / RHO_MAX for load in loads])
+    loads = [_load(model, plan.settings[model.name], Execution.SHARED) for model in asked]
+    time = np.array([load.u / RHO_MAX for load in loads])
     memory = np.array([model.profiles["gpu"].memory / (16 * GIB) for model in asked])
     best = _vector_packing(np.stack([time, memory]), len(plan.devices))
     assert plan.bound.devices["gpu"] <= best == len(plan.devices)
