@@ -196,7 +196,10 @@ def _moves(
     present: Plan, plan: Plan, lost: Collection[Device], later: set[tuple[str, Device]]
 ) -> Iterator[Move]:
     """What differs; a copy that comes is the move of one that goes, where there is one."""
-    names = {name: at for at, name in enumerate(sorted({*present.models, *plan.models}))}
+    models = plan.models
+    if present.models != models:
+        models = tuple(sorted({*present.models, *models}))
+    names = {name: at for at, name in enumerate(models)}
     devices = {one: at for at, one in enumerate(sorted({*present.devices, *plan.devices}))}
     before, after = _codes(present, names, devices), _codes(plan, names, devices)
     gone = np.array([devices[one] for one in lost if one in devices], dtype=np.int64)
@@ -206,9 +209,8 @@ def _moves(
     for side, codes in enumerate((np.setdiff1d(before, after), np.setdiff1d(after, before))):
         for name, device in np.stack(np.divmod(codes, max(1, len(labels))), axis=1).tolist():
             changed.setdefault(name, (set(), set()))[side].add(labels[device])
-    known = list(names)
     for name, (going, coming) in sorted(changed.items()):
-        yield from _paired(known[name], going, coming, later)
+        yield from _paired(models[name], going, coming, later)
 
 
 def _codes(plan: Plan, names: Mapping[str, int], devices: Mapping[Device, int]) -> Integers:

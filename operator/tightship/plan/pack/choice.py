@@ -179,10 +179,11 @@ class _Search:
         """Those of `asked` that cannot stay as they are."""
         now = present.copies[rows]
         found = self._option(rows, now, present.delay[rows], present.batch[rows])
-        fewer = self._option(
-            rows, np.maximum(now - 1, 1) / SPARE, present.delay[rows], present.batch[rows]
-        )
-        spare = fewer.kept & (now > self._least[rows])
+        spare = np.zeros(len(rows), dtype=np.bool_)
+        more = np.flatnonzero(now > np.maximum(self._least[rows], 1))
+        fewer, some = (now[more] - 1) / SPARE, rows[more]
+        found_fewer = self._option(some, fewer, present.delay[some], present.batch[some])
+        spare[more] = found_fewer.kept & (found_fewer.u <= RHO_MAX / 2)
         within = (now >= self._least[rows]) & (now <= self._models.max_copies[rows])
         fits = present.batch[rows] <= self._curves.max_batch[rows]
         stay = found.kept & ~spare & within & fits
@@ -257,9 +258,8 @@ class _Search:
     def _judged(self, rows: Integers, batch: Floats, one: Serving) -> _Option:
         u, v = np.asarray(one.u), np.asarray(one.v)
         slo, execution = self._models.slo[rows], self._kind.execution
-        slack = np.stack(
-            [feasibility.slack(slo, one, np.float64(rho), execution) for rho in LEVELS], axis=1
-        )
+        each = Serving(*(np.asarray(part)[:, None] for part in one))
+        slack = feasibility.slack(slo[:, None], each, np.array(LEVELS), execution)
         alone = feasibility.slack(slo, one, u, execution)
         return _Option(
             batch=batch,

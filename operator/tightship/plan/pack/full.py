@@ -13,6 +13,7 @@ from tightship.plan.pack.demand import Device
 from tightship.plan.pack.lanes import lanes
 from tightship.plan.pack.plan import Bound, Plan, Reason, Setting, Wait
 from tightship.plan.pack.portfolio import packed
+from tightship.plan.pack.splitting import split
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -46,11 +47,31 @@ def pack(models: Iterable[Model], fleet: Fleet, *, kappa: float = 1.0) -> Plan:
     known = lanes(ordered, asked, fleet, kappa=kappa)
     if not known:
         raise ValueError("a fleet needs at least one type of device")
-    return plan(asked, known, packed(known, asked.priority))
+    found, lighter = packed(known, asked.priority), split(asked, known)
+    if lighter is not None:
+        more = lanes(ordered, lighter, fleet, kappa=kappa)
+        other = packed(more, asked.priority)
+        if not other.missing.any() and other.cost < found.cost:
+            return plan(asked, more, other, fewest=known)
+    return plan(asked, known, found)
 
 
-def plan(asked: Columns, known: Sequence[Lane], found: Packed, stuck: Collection[int] = ()) -> Plan:
-    """The plan of copies that lie on devices; `stuck` are models that should leave theirs."""
+def plan(
+    asked: Columns,
+    known: Sequence[Lane],
+    found: Packed,
+    stuck: Collection[int] = (),
+    fewest: Sequence[Lane] = (),
+) -> Plan:
+    """The plan of copies that lie on devices.
+
+    Args:
+        asked: the models.
+        known: the types, with the settings that the models have.
+        found: where copies lie.
+        stuck: models that should leave their devices.
+        fewest: the types with the settings that the bound holds for, where they are others.
+    """
     devices, model, device, sums = _laid(known, found)
     placed = np.bincount(model, minlength=len(asked.names))
     return Plan(
@@ -66,7 +87,7 @@ def plan(asked: Columns, known: Sequence[Lane], found: Packed, stuck: Collection
         settings=dict(_settings(asked, known, found.home)),
         waits=tuple(_waits(asked, known, found, stuck)),
         cost=found.cost,
-        bound=_bound(known, found, placed),
+        bound=_bound(fewest or known, found, placed),
     )
 
 
@@ -108,7 +129,9 @@ def _p99(known: Sequence[Lane], home: Integers, model: Integers, loads: Floats) 
 
 def _bound(known: Sequence[Lane], found: Packed, placed: Integers) -> Bound:
     devices = [
-        bounds.devices(lane.load, np.where(found.home == at, placed, 0))
+        bounds.devices(
+            lane.load, np.where(found.home == at, np.minimum(placed, lane.choice.copies), 0)
+        )
         for at, lane in enumerate(known)
     ]
     if len(known) == 1:

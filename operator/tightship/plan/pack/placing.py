@@ -72,9 +72,8 @@ class Placing:
         return Packed(tuple(self.states), self.home, missing, float(spent))
 
     def _counts(self, at: int) -> Integers:
-        counts = np.zeros(len(self.home), dtype=np.int64)
-        for row, devices in self.states[at].on.items():
-            counts[row] = len(devices)
+        on, counts = self.states[at].on, np.zeros(len(self.home), dtype=np.int64)
+        counts[np.fromiter(on, np.int64, len(on))] = np.fromiter(map(len, on.values()), np.int64)
         return counts
 
     def _trim(self, at: int, lane: Lane) -> None:

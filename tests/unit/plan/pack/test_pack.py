@@ -221,3 +221,24 @@ def test_the_hash_seed_of_the_process_does_not_matter() -> None:
         for seed in ("0", "1", "4242")
     }  # fmt: skip
     assert told == {digest()}
+
+
+def test_busy_models_get_more_copies_where_memory_is_short_and_the_bound_stays() -> None:
+    """A copy at 70 % duty would leave half of its device's memory to nobody."""
+    busy = Model(
+        name="busy", rate=700, profiles={"gpu": profile([1], [1], [0.004], memory=GIB, max_batch=1)}
+    )
+    idle = [
+        Model(
+            name=f"idle-{at:02}", rate=10,
+            profiles={"gpu": profile([1], [1], [0.008], memory=4 * GIB, max_batch=1)},
+        )
+        for at in range(24)
+    ]  # fmt: skip
+    kind = DeviceType(name="gpu", memory=16 * GIB, count=40)
+    plan = pack([busy, *idle], Fleet(types=(kind,)))
+    assert plan.settings["busy"].copies > 4
+    assert len(plan.devices) <= 8
+    assert plan.bound.devices["gpu"] <= 7
+    limited = pack([replace(busy, max_copies=4), *idle], Fleet(types=(kind,)))
+    assert limited.settings["busy"].copies == 4
