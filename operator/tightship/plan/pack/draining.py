@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tightship.plan.pack.emptying import emptied
+from tightship.plan.pack.emptying import Step, emptied
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,8 @@ def drain(lanes: Sequence[Lane], at_work: Placing, budget: int) -> int:
     """Empties devices, the dearest types first, of each type those with the fewest copies.
 
     A device is emptied wholly or not at all, and only if its price for HORIZON is more than what
-    loading its copies elsewhere costs in device time.
+    loading its copies elsewhere costs in device time. Where the budget is less than any device
+    holds, the first that could be emptied is begun with: later changes go on with it.
 
     Returns:
         the copies that moved: at most `budget`.
@@ -49,9 +50,12 @@ def _drain(lane: Lane, state: Devices, budget: int) -> int:
         count = len(state.held[device])
         if device in received:
             continue
-        if count > budget - moved or failures == attempts:
+        whole = count <= budget - moved
+        if failures == attempts or not (whole or (moved == 0 < budget)):
             return moved
-        found = emptied(state, device, budget - moved) if _pays(lane, state, device) else []
+        found: list[Step] = []
+        if _pays(lane, state, device):
+            found = emptied(state, device, budget - moved, partly=not whole)
         failures += not found
         moved += len(found)
         received.update(move.target for move in found)

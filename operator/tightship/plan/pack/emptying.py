@@ -28,19 +28,23 @@ class Step(NamedTuple):
     target: int
 
 
-def emptied(state: Devices, device: int, most: int = sys.maxsize) -> list[Step]:
+def emptied(
+    state: Devices, device: int, most: int = sys.maxsize, *, partly: bool = False
+) -> list[Step]:
     """Moves all that a device holds to others in use, by at most so many moves.
 
-    Nothing, and nothing is changed, where that cannot be done.
+    Nothing, and nothing is changed, where that cannot be done. Where it only takes more moves, the
+    first of them are made if it may be done `partly`.
     """
     steps: list[Step] = []
     others = state.used[state.used != device]
     for model in sorted(state.held[device], key=lambda row: (state.load.tightness[row], row)):
-        target = _moved(state, Step(model, device, -1), others, steps)
-        if not target or len(steps) > most:
+        moved = _moved(state, Step(model, device, -1), others, steps)
+        if not moved or (len(steps) > most and not partly):
             _undone(state, steps)
             return []
-    return steps
+    _undone(state, steps[most:])
+    return steps[:most]
 
 
 def _moved(state: Devices, step: Step, others: Integers, steps: list[Step]) -> bool:
