@@ -29,26 +29,29 @@ class Step(NamedTuple):
     target: int
 
 
-def emptied(state: Devices, device: int, most: int = sys.maxsize) -> list[Step]:
+def emptied(
+    state: Devices, device: int, most: int = sys.maxsize, *, aside: bool = True
+) -> list[Step]:
     """Moves all that a device holds to others in use, by at most so many moves.
 
-    Nothing, and nothing is changed, where that cannot be done.
+    Copies of others move on to make room only if `aside`. Nothing, and nothing is changed, where
+    that cannot be done.
     """
     steps: list[Step] = []
     others = state.used[state.used != device]
     for model in sorted(state.held[device], key=lambda row: (state.load.tightness[row], row)):
-        target = _moved(state, Step(model, device, -1), others, steps)
-        if not target or len(steps) > most:
+        moved = _moved(state, Step(model, device, -1), others, steps, aside=aside)
+        if not moved or len(steps) > most:
             _undone(state, steps)
             return []
     return steps
 
 
-def _moved(state: Devices, step: Step, others: Integers, steps: list[Step]) -> bool:
+def _moved(state: Devices, step: Step, others: Integers, steps: list[Step], *, aside: bool) -> bool:
     model, source, _ = step
     state.leave(model, source)
     target = state.best(model, others)
-    if target is None:
+    if target is None and aside:
         target = _room_made(state, model, others, steps)
     if target is None:
         state.stay(model, source)
