@@ -143,6 +143,7 @@ FULL_POOL: Document = {
     "minServers": 0,
     "maxServers": 8,
     "updateStrategy": "Drain",
+    "consolidation": {"policy": "Never", "after": "90s", "budget": "25%"},
     "dryRun": True,
     "trustedCode": True,
     "sloClasses": {
@@ -187,6 +188,7 @@ _WORDS = _words(
     onnx triton accuracy mrr f1 rmse wer Surge Drain Equal Exists NoSchedule NoExecute
     Interactive shared Grid TPE tpe 0s 9999ms 10s 10001ms 1h 24h 24h0.001s 0 1 0.05 0.95 0.999
     1.000000 100 100.000001 999 999.1 -1 +1 1e3 .5 5.
+    WhenPossible Never 1% 99% 100% 101% 0% 010%
     16Mi 16Ti 10m 512 512.001 1Mi 64Gi 4Ti 0.0001 /a/b /a/../b /.a nvidia.com/gpu gpu A/b x.y x..y
     Whole MIG MPS TimeSlicing DRA HAMi 1g.10gb 2g.5gb 5g.5gb nvidia.com/gpu.shared
     nvidia.com/mig-1g.10gb nvidia.com/mig-2g.5gb amd.com/gpu

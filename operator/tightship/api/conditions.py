@@ -29,6 +29,7 @@ class ConditionType(StrEnum):
     IN_DISTRIBUTION = "InDistribution"  # model: requests look like its data; absent: not asked
     SCHEDULABLE = "Schedulable"  # pool: nodes have what its servers ask for; absent: not looked
     UPDATED = "Updated"  # pool: every server is made from the present template
+    CONSOLIDATED = "Consolidated"  # pool: no server can be given up; absent: never asked for
 
 
 class ConditionStatus(StrEnum):
@@ -101,6 +102,12 @@ class Reason(StrEnum):
     SERVERS_UPDATED = "ServersUpdated"
     SERVERS_UPDATING = "ServersUpdating"
     UPDATE_BLOCKED = "UpdateBlocked"
+    CONSOLIDATED = "Consolidated"
+    CONSOLIDATABLE = "Consolidatable"
+    CONSOLIDATING = "Consolidating"
+    CONSOLIDATION_STOPPED = "ConsolidationStopped"
+    AWAITING_REST = "AwaitingRest"
+    AWAITING_TRAFFIC = "AwaitingTraffic"
 
 
 DESCRIPTIONS: Mapping[Reason, str] = {
@@ -171,6 +178,15 @@ DESCRIPTIONS: Mapping[Reason, str] = {
     Reason.SERVERS_UPDATED: "every server is made from the present template",
     Reason.SERVERS_UPDATING: "servers are being replaced, one by one",
     Reason.UPDATE_BLOCKED: "a new server cannot take over; the message says which model and why",
+    Reason.CONSOLIDATED: "no server can be given up; as an Event: servers were given up",
+    Reason.CONSOLIDATABLE: "servers can be given up, and are when that has been so for "
+    "consolidation.after",
+    Reason.CONSOLIDATING: "models move off servers that are given up then",
+    Reason.CONSOLIDATION_STOPPED: "an Event: what was to be given up stays; the message says why, "
+    "and the wait begins anew",
+    Reason.AWAITING_REST: "servers or models are changing; what can be given up is seen afterwards",
+    Reason.AWAITING_TRAFFIC: "requests to some copies were not counted for a minute yet, and what "
+    "is not counted is not taken for nothing",
 }
 
 LIMITATIONS: Mapping[Reason, str] = {

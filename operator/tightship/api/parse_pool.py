@@ -29,6 +29,8 @@ from tightship.api.uris import (
 )
 from tightship.api.v1alpha1 import (
     AGENT_RESOURCES,
+    Consolidation,
+    ConsolidationPolicy,
     Converter,
     Resources,
     ServerTemplate,
@@ -44,6 +46,7 @@ _LABEL_VALUE = text(LABEL_VALUE, "a label value", 63)
 _CORES = cpu("10m", "512")
 _MEMORY = memory("16Mi", "16Ti")
 _HOST = text(HOST, "a host name, *.SUFFIX or an IPv4 address, with :PORT where needed", 260)
+_SHARE = text(r"([1-9][0-9]?|100)%", 'a share from 1% to 100%, such as "10%"', 4)
 _FOLDER = text(r"(/[-A-Za-z0-9_][-A-Za-z0-9._]*)+", "an absolute folder without . or .. parts", 256)
 
 
@@ -75,6 +78,7 @@ def parse_pool(spec: object) -> ServingPoolSpec:
         update_strategy=fields.optional(
             "updateStrategy", choice(UpdateStrategy), UpdateStrategy.SURGE
         ),
+        consolidation=fields.optional("consolidation", _consolidation, Consolidation()),
         slo_classes=fields.optional("sloClasses", mapping(slo_class, class_latency, 16), {}),
         dry_run=fields.optional("dryRun", boolean, False),
         trusted_code=fields.optional("trustedCode", boolean, False),
@@ -84,6 +88,23 @@ def parse_pool(spec: object) -> ServingPoolSpec:
     if pool.min_servers > pool.max_servers:
         raise SpecError("spec: minServers must not be greater than maxServers (1 if absent)")
     return pool
+
+
+def _consolidation(value: object, path: str) -> Consolidation:
+    fields = Fields(value, path)
+    consolidation = Consolidation(
+        policy=fields.optional(
+            "policy", choice(ConsolidationPolicy), ConsolidationPolicy.WHEN_POSSIBLE
+        ),
+        after=fields.optional("after", duration("0s", "168h"), 600.0),
+        budget=fields.optional("budget", _share, 0.1),
+    )
+    fields.end()
+    return consolidation
+
+
+def _share(value: object, path: str) -> float:
+    return int(_SHARE(value, path).removesuffix("%")) / 100
 
 
 def _server(value: object, path: str) -> ServerTemplate:

@@ -74,6 +74,13 @@ class UpdateStrategy(StrEnum):
     DRAIN = "Drain"  # no free device for a surge: empty one server, replace it, go on
 
 
+class ConsolidationPolicy(StrEnum):
+    """Whether servers that are not needed are given up."""
+
+    WHEN_POSSIBLE = "WhenPossible"
+    NEVER = "Never"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
     """Where the original model lies."""
@@ -321,6 +328,15 @@ class Converter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Consolidation:
+    """When servers are emptied into the others and given up."""
+
+    policy: ConsolidationPolicy = ConsolidationPolicy.WHEN_POSSIBLE
+    after: float = 600.0  # seconds that it must have been possible without interruption
+    budget: float = 0.1  # share of the pool's copies that may move in one go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServingPoolSpec:
     """Servers of one shape that share models."""
 
@@ -331,6 +347,7 @@ class ServingPoolSpec:
     min_servers: int = 1
     max_servers: int = 1
     update_strategy: UpdateStrategy = UpdateStrategy.SURGE
+    consolidation: Consolidation = Consolidation()
     slo_classes: Mapping[str, LatencyObjective] = field(default_factory=dict)
     dry_run: bool = False  # plan, say so in the status, and do nothing
     trusted_code: bool = False  # models that run code, trainers and own metrics are taken

@@ -9,7 +9,7 @@ from tightship.plan import figures
 from tightship.plan.placement import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tightship.plan.fleet import Fleet
     from tightship.plan.placement import Placement
@@ -20,9 +20,16 @@ CROWDED = "Crowded"
 
 
 def plan_json(
-    fleet: Fleet, placement: Placement, targets: Iterable[Target], price: float | None
+    fleet: Fleet,
+    placement: Placement,
+    targets: Iterable[Target],
+    possible: Mapping[str, Any],
+    price: float | None,
 ) -> dict[str, Any]:
-    """`status.plan`: servers with their models, what moves, and who would wait; `price` an hour."""
+    """`status.plan`: servers with their models, what moves, and who would wait; `price` an hour.
+
+    `possible` says which servers would be given up if it stayed so.
+    """
     held: dict[str, list[str]] = {}
     for model, servers in sorted(placement.wishes.items()):
         for server in servers:
@@ -32,6 +39,7 @@ def plan_json(
         "placement": [{"server": name, "models": held[name]} for name in sorted(held)],
         "moves": [*_moves(fleet, placement)],
         "waiting": [*_waiting(placement, targets)],
+        "consolidation": possible,
     }
     return {"servers": len(held), **cost, **{name: part for name, part in parts.items() if part}}
 

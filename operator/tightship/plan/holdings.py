@@ -81,6 +81,7 @@ def copies(sights: Iterable[Sight], wanted: ModelAssignment, *, held: bool) -> t
             ),
             current=held or sight.entry is None or same_load(sight.entry, wanted),
             answering=sight.answering,
+            counted=sight.held is not None and sight.held.traffic is not None,
             pending=pending(sight.entry, sight.held) if sight.entry else 0,
         )
         for sight in sights

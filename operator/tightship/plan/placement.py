@@ -61,6 +61,7 @@ class Copy:
     memory: int
     current: bool  # the wanted version is assigned
     answering: bool  # loaded and behind the Service
+    counted: bool = True  # its agent tells what clients ask of it
     pending: int = 0  # bytes set aside for an assigned version that is not loaded yet
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tightship.api import names
 from tightship.api.conditions import Reason
 from tightship.api.v1alpha1 import UpdateStrategy
-from tightship.plan import inputs
+from tightship.plan import consolidation, inputs
 from tightship.plan.actions import (
     Action,
     ApplyModelService,
@@ -18,15 +18,17 @@ from tightship.plan.actions import (
     EnsureAgentSecret,
     Owner,
     Plan,
+    RecordEvent,
 )
 from tightship.plan.capacity import capacity
+from tightship.plan.consolidation import Scene
 from tightship.plan.conversion import plan_conversions
 from tightship.plan.dry_run import plan_json
 from tightship.plan.fleet import COST_HOLDING, SERVER_GRACE, down_since, not_asked_yet, observe
 from tightship.plan.freshness import ages_at, freshness
 from tightship.plan.holdings import packable
 from tightship.plan.memo import POOL, Memo
-from tightship.plan.news import MODEL_TOPICS, POOL_TOPICS, tell
+from tightship.plan.news import MODEL_TOPICS, NORMAL, POOL_TOPICS, tell
 from tightship.plan.placement import Server, Standing, server_memory
 from tightship.plan.placing import place
 from tightship.plan.pool_status import invalid_status, pool_status
@@ -38,16 +40,18 @@ from tightship.plan.targets import Target, item, refusal, refused, target
 from tightship.plan.verdict import settles_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from tightship.api.conditions import Condition
     from tightship.api.v1alpha1 import ServingPoolSpec
     from tightship.plan.capacity import Capacity
+    from tightship.plan.consolidation import Told
     from tightship.plan.conversion import Conversions
     from tightship.plan.fleet import Fleet
-    from tightship.plan.placement import Placement
+    from tightship.plan.placement import Item, Placement
     from tightship.plan.rollout import Steps
     from tightship.plan.snapshot import ModelFact, PoolFact, Snapshot
+    from tightship.plan.transition import Wishes
 
 SECRET_RENEW = 30 * 86400.0  # seconds before its end that the pool's certificate is made anew
 ASK_AGAIN = 1.0  # seconds, while the agents have not been asked yet
@@ -115,24 +119,29 @@ class _Planner:
             )
             for model in snapshot.models
         ]
-        placement = self._pack(fleet, targets)
+        items = self._items(fleet, targets)
+        known = {i.model for i in items}
+        servers = [packable(view, known) for view in fleet.views]
+        scene = Scene(snapshot, self._pool, self._spec, fleet, targets, items, servers)
+        course = consolidation.course(scene)
+        placement = self._pack(items, servers, course.wishes)
+        saving = consolidation.tell(scene, course, placement, self._memo)
         wanted = {t.model.name: t.wanted for t in targets if t.wanted}
         steps = plan_rollout(fleet, wanted, placement, self._spec, self._memo)
-        servers = [*self._servers(fleet, placement)]
+        deployed = [*self._servers(fleet, placement)]
         act: list[Action] = [*steps.routes, *steps.assignments, *steps.marks]
-        told = [*self._tell_pool(fleet, steps, placement, targets)]
+        told = [*self._tell_pool(fleet, steps, placement, targets, saving)]
         if not self._spec.dry_run:
             told = [*self._tell_models(fleet, targets, placement), *told]
-        actions = told if self._still else [*begin, *servers, *services, *act, *told]
-        return Plan(
-            actions=tuple(actions), requeue_after=self._wake(fleet, steps, conversions, targets)
-        )
+        actions = told if self._still else [*begin, *deployed, *services, *act, *told]
+        wakes = (steps.wake, conversions.wake, saving.wake)
+        return Plan(actions=tuple(actions), requeue_after=self._wake(fleet, targets, wakes))
 
     def _wake(
-        self, fleet: Fleet, steps: Steps, conversions: Conversions, targets: list[Target]
+        self, fleet: Fleet, targets: list[Target], wakes: Iterable[float | None]
     ) -> float | None:
         now = self._snapshot.now
-        times = [t for t in (steps.wake, conversions.wake) if t is not None]
+        times = [t for t in wakes if t is not None]
         times += [
             down + SERVER_GRACE for v in fleet.views if (down := down_since(v.fact)) is not None
         ]
@@ -162,13 +171,14 @@ class _Planner:
 
     # Placement
 
-    def _pack(self, fleet: Fleet, targets: list[Target]) -> Placement:
-        items = [
+    def _items(self, fleet: Fleet, targets: list[Target]) -> list[Item]:
+        return [
             self._memo.of(name, item, t, t.wanted, fleet.seen(name), self._spec)
             for t in targets
             if t.wanted and (name := t.model.name)
         ]
-        known = {i.model for i in items}
+
+    def _pack(self, items: list[Item], servers: list[Server], wishes: Wishes | None) -> Placement:
         new = Server(
             name="a new server", standing=Standing.STARTING, memory=server_memory(self._spec)
         )
@@ -176,10 +186,11 @@ class _Planner:
             POOL,
             place,
             items,
-            [packable(view, known) for view in fleet.views],
+            servers,
             new_server=new,
             min_servers=self._spec.min_servers,
             max_servers=self._spec.max_servers,
+            wishes=wishes,
         )
 
     # Objects
@@ -262,7 +273,12 @@ class _Planner:
                 yield from _tell_model(found.model, status)
 
     def _tell_pool(
-        self, fleet: Fleet, steps: Steps, placement: Placement, targets: list[Target]
+        self,
+        fleet: Fleet,
+        steps: Steps,
+        placement: Placement,
+        targets: list[Target],
+        saving: Told,
     ) -> Iterator[Action]:
         status = pool_status(
             self._pool,
@@ -270,14 +286,17 @@ class _Planner:
             steps,
             placement,
             self._capacity(),
+            saving,
             models=len(targets),
             revision=self._revision,
-            now=self._snapshot.now,
         )
         if self._spec.dry_run:
             price = self._spec.price_per_hour
-            status |= {"plan": plan_json(fleet, placement, targets, price)}
+            status |= {"plan": plan_json(fleet, placement, targets, saving.possible, price)}
         yield from _tell_pool(self._snapshot, self._pool, status)
+        if saving.news and status != self._pool.status:
+            reason, message = saving.news
+            yield RecordEvent(regarding=self._owner, kind=NORMAL, reason=reason, message=message)
 
     def _capacity(self) -> Capacity | None:
         running = frozenset(

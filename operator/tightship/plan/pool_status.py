@@ -18,6 +18,7 @@ from tightship.plan.snapshot import InvalidSpec
 
 if TYPE_CHECKING:
     from tightship.plan.capacity import Capacity
+    from tightship.plan.consolidation import Told
     from tightship.plan.fleet import Fleet, View
     from tightship.plan.placement import Placement
     from tightship.plan.rollout import Steps
@@ -32,12 +33,16 @@ def pool_status(
     steps: Steps,
     placement: Placement,
     held: Capacity | None,
+    saving: Told,
     *,
     models: int,
     revision: str,
-    now: float,
 ) -> dict[str, Any]:
-    """The whole status; `held` is what the nodes can hold, where that is known or asked for."""
+    """The whole status.
+
+    `held` is what the nodes can hold, where that is known or asked for; `saving` is what is told of
+    servers that are not needed.
+    """
     desired = placement.wanted_servers
     stuck = frozenset(placement.shortages) | steps.failing  # cannot leave an old server
     ready = sum(v.fact.ready for v in fleet.views)
@@ -45,6 +50,7 @@ def pool_status(
         _ready(pool, fleet, ready, desired),
         *([held.condition] if held else []),
         _updated(fleet, steps, stuck),
+        *([saving.condition] if saving.condition else []),
     ]
     figured = held.figures() if held else {}
     return {
@@ -54,11 +60,12 @@ def pool_status(
         "readyServers": ready,
         **_of_the_spec(pool, len(fleet.views)),
         **({"capacity": figured} if figured else {}),
+        **({"consolidation": saving.status} if saving.status else {}),
         "models": models,
         "revision": revision,
         "serverList": [_server(v) for v in sorted(fleet.views, key=lambda v: v.name)],
         "conditions": merge_conditions(
-            pool.status.get("conditions", ()), conditions, pool.generation, now
+            pool.status.get("conditions", ()), conditions, pool.generation, fleet.now
         ),
     }
 
@@ -80,8 +87,9 @@ def invalid_status(pool: PoolFact, message: str, now: float) -> dict[str, Any]:
         ),
     ]
     live = pool.status.get("conditions", ())
+    kept = {name: part for name, part in pool.status.items() if name != "consolidation"}
     return {
-        **pool.status,
+        **kept,
         "observedGeneration": pool.generation,
         "conditions": merge_conditions(live, conditions, pool.generation, now),
     }

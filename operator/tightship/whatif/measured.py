@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tightship.plan import figures, pack
+from tightship.plan import figures, pack, profiles
 from tightship.plan.traffic import read_traffic
 from tightship.triton.profile import Profile
 from tightship.whatif.errors import QuestionError
@@ -77,13 +77,10 @@ def from_status(model: Model) -> Cost | None:
     known = figures.read_artifact(model.status.get("artifact"), model.status.get("optimization"))
     if known is None or not known.busy:
         return None
-    batches, seconds = zip(*known.busy, strict=True)
-    profile = pack.profile(
-        batches,
-        [1] * len(batches),
-        seconds,
+    profile = profiles.curve(
+        known.busy,
         memory=max([known.memory, *_loaded(model.status)]),
-        max_batch=max(1, known.max_batch) if len(batches) > 1 else 1,
+        max_batch=known.max_batch if len(known.busy) > 1 else 1,
         load_seconds=known.load_seconds or LOAD_SECONDS,
     )
     return Cost(profile=profile, origin=STATUS)
@@ -92,9 +89,9 @@ def from_status(model: Model) -> Cost | None:
 def corrected(cost: Cost, model: Model) -> Cost:
     """The cost as the servers live it: longer or shorter by what the status' traffic shows."""
     live = read_traffic(model.status)
-    if live is None or not cost.measured or live.batch < 1 or live.busy <= 0:
+    if live is None or not profiles.observed(live):
         return cost
-    factor = live.busy / cost.profile.latency(live.batch)
+    factor = live.busy / profiles.expected(cost.profile, live)
     return replace(cost, profile=cost.profile.corrected(factor))
 
 

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
-from onnxruntime import InferenceSession
 from tests.e2e.support import deployment, examples, faults
 from tests.e2e.support.client import Client, Counts
 from tests.e2e.support.cluster import Cluster
@@ -48,20 +46,10 @@ def scene(cluster: Cluster, namespace: str) -> Iterator[Scene]:
         client = Client(cluster.kubectl, namespace, cluster.images["operator"])
         made = Scene(workspace, client)
         made.settled()
-        client.send_arrays(_SAMPLES, _samples())
+        client.send_arrays(_SAMPLES, examples.surest(_EXAMPLE, _SAMPLE_COUNT))
         yield made
     finally:
         workspace.delete()
-
-
-def _samples() -> dict[str, np.ndarray]:
-    """The samples that the original is surest of, so that every variant inside the gate agrees."""
-    folder = examples.files() / _EXAMPLE
-    arrays = dict(np.load(folder / "evaluation.npz", allow_pickle=False))
-    labels = arrays.pop("labels")
-    scores = InferenceSession(folder / "model.onnx").run(None, arrays)[0]
-    surest = np.argsort(-scores[np.arange(len(labels)), labels])[:_SAMPLE_COUNT]
-    return {**{name: array[surest] for name, array in arrays.items()}, "expected": labels[surest]}
 
 
 @dataclass(frozen=True)

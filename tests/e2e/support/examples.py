@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession
 from tests.support import cache
 
 FOLDER = cache.REPOSITORY / "examples"
@@ -33,6 +36,16 @@ def _install(folder: Path) -> None:
     subprocess.run([*uv, "venv", "--quiet", "--relocatable", folder], check=True)
     packages = ["--no-deps", "--require-hashes", "-r", str(_LOCK)]
     subprocess.run([*uv, "pip", "install", "--quiet", "--python", folder, *packages], check=True)
+
+
+def surest(name: str, count: int) -> dict[str, NDArray[Any]]:
+    """The samples that the original is surest of, so that every variant inside the gate agrees."""
+    folder = files() / name
+    arrays = dict(np.load(folder / "evaluation.npz", allow_pickle=False))
+    labels = arrays.pop("labels")
+    scores = InferenceSession(folder / "model.onnx").run(None, arrays)[0]
+    best = np.argsort(-scores[np.arange(len(labels)), labels])[:count]
+    return {**{key: array[best] for key, array in arrays.items()}, "expected": labels[best]}
 
 
 def resources(*names: str) -> Iterator[dict[str, Any]]:

@@ -232,6 +232,22 @@ def test_addresses_of_stores(admission: Admission, uri: str) -> None:
     _agree(admission, names.SERVING_POOLS, names.SERVING_POOL, spec, parse_pool)
 
 
+CONSOLIDATIONS: list[Document] = [
+    {},
+    *({"policy": policy} for policy in ("WhenPossible", "Never", "whenPossible", "", None)),
+    *({"after": after} for after in ("0s", "10s", "168h", "168h1ms", "-1s", "10", "", 10, None)),
+    *({"budget": share} for share in ("1%", "10%", "99%", "100%", "101%", "0%", "010%", "10", 10)),
+    *({"budget": share} for share in ("", "%", "1.5%", "10 %", "1%\n", None)),
+    {"before": "10s"},
+]
+
+
+@pytest.mark.parametrize("consolidation", CONSOLIDATIONS, ids=str)
+def test_consolidation(admission: Admission, consolidation: Document) -> None:
+    spec = {**documents.MINIMAL_POOL, "consolidation": consolidation}
+    _agree(admission, names.SERVING_POOLS, names.SERVING_POOL, spec, parse_pool)
+
+
 DEVICES = [*accelerators.TAKEN.values(), *(each for each, _ in accelerators.REFUSED.values())]
 
 

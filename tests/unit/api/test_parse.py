@@ -18,6 +18,8 @@ from tightship.api.training import TrainingOptions
 from tightship.api.v1alpha1 import (
     AccuracyGate,
     Better,
+    Consolidation,
+    ConsolidationPolicy,
     Dataset,
     Drift,
     EvaluationSet,
@@ -180,6 +182,9 @@ def test_a_full_pool() -> None:
         key="spot", value="yes", effect="NoExecute", toleration_seconds=60
     )
     assert parsed.update_strategy is UpdateStrategy.DRAIN
+    assert parsed.consolidation == Consolidation(
+        policy=ConsolidationPolicy.NEVER, after=90.0, budget=0.25
+    )
     assert parsed.trusted_code is True
     assert parsed.slo_classes["Interactive"] == LatencyObjective(target=0.05, percentile=99)
     assert parsed.converter.deadline == 5400.0

@@ -132,6 +132,7 @@ def test_status_of_the_pool_is_exactly_this() -> None:
     assert [(c["type"], c["status"], c["reason"]) for c in conditions] == [
         ("Ready", "True", "ServersReady"),
         ("Updated", "True", "ServersUpdated"),
+        ("Consolidated", "True", "Consolidated"),
     ]
     assert status == {
         "observedGeneration": 1,

@@ -76,6 +76,7 @@ def replan(
     kappa: float = 1.0,
     lost: Collection[Device] = (),
     displace: bool = True,
+    spared: Collection[Device] = (),
 ) -> Change:
     """The next plan with few moves: evict where objectives break, place, drain within the budget.
 
@@ -86,7 +87,9 @@ def replan(
         budget: share of the copies that may move only to save devices; moves that are forced count.
         kappa: as for `pack`.
         lost: devices that are gone, with all that was on them.
-        displace: whether models of lower priority give up copies for one that finds no room.
+        displace: whether others make room: models of lower priority give up copies for one that
+            finds none, and copies move on to a third device so that one can be emptied.
+        spared: devices that are not emptied to save them.
 
     Raises:
         ValueError: as for `pack`; budget is not a share.
@@ -99,7 +102,8 @@ def replan(
     at_work = Placing(known, asked.priority, now.states(known), now.home.copy())
     at_work.settle(displace=displace)
     total = sum(len(devices) for state in at_work.states for devices in state.on.values())
-    voluntary = drain(known, at_work, int(budget * total) - at_work.forced)
+    left = int(budget * total) - at_work.forced
+    voluntary = drain(known, at_work, left, spared=spared, aside=displace)
     plan = told(asked, known, at_work.packed(), at_work.stuck)
     later = {
         (asked.names[row], Device(known[at].kind.name, int(known[at].numbers[device])))

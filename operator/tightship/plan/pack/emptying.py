@@ -29,17 +29,23 @@ class Step(NamedTuple):
 
 
 def emptied(
-    state: Devices, device: int, most: int = sys.maxsize, *, partly: bool = False
+    state: Devices,
+    device: int,
+    most: int = sys.maxsize,
+    *,
+    aside: bool = True,
+    partly: bool = False,
 ) -> list[Step]:
     """Moves all that a device holds to others in use, by at most so many moves.
 
-    Nothing, and nothing is changed, where that cannot be done. Where it only takes more moves, the
-    first of them are made if it may be done `partly`.
+    Copies of others move on to make room only if `aside`. Nothing, and nothing is changed, where
+    that cannot be done. Where it only takes more moves, the first of them are made if it may be
+    done `partly`.
     """
     steps: list[Step] = []
     others = state.used[state.used != device]
     for model in sorted(state.held[device], key=lambda row: (state.load.tightness[row], row)):
-        moved = _moved(state, Step(model, device, -1), others, steps)
+        moved = _moved(state, Step(model, device, -1), others, steps, aside=aside)
         if not moved or (len(steps) > most and not partly):
             _undone(state, steps)
             return []
@@ -47,11 +53,11 @@ def emptied(
     return steps[:most]
 
 
-def _moved(state: Devices, step: Step, others: Integers, steps: list[Step]) -> bool:
+def _moved(state: Devices, step: Step, others: Integers, steps: list[Step], *, aside: bool) -> bool:
     model, source, _ = step
     state.leave(model, source)
     target = state.best(model, others)
-    if target is None:
+    if target is None and aside:
         target = _room_made(state, model, others, steps)
     if target is None:
         state.stay(model, source)

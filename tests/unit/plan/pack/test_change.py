@@ -58,7 +58,7 @@ def test_small_changes_of_load_move_nothing() -> None:
 
 def test_a_new_model_comes_and_an_old_one_goes_without_moving_others() -> None:
     present = pack(MANY, _fleet())
-    change = replan(present, [*MANY[1:], _model("new")], _fleet())
+    change = replan(present, [*MANY[1:], _model("new")], _fleet(), budget=0.0)
     (gone,) = present.placement["m0"]
     (came,) = change.plan.placement["new"]
     assert change.moves == (Move("m0", gone, None), Move("new", None, came))
@@ -137,13 +137,22 @@ def test_equal_priority_displaces_no_one() -> None:
     assert [wait.model for wait in change.plan.waits] == ["new"]
 
 
-@pytest.mark.parametrize(("budget", "moved"), [(0.0, 0), (0.3, 0), (0.4, 2), (1.0, 2)])
+@pytest.mark.parametrize(("budget", "moved"), [(0.0, 0), (0.1, 0), (0.4, 2), (1.0, 2)])
 def test_devices_are_saved_within_the_budget(budget: float, moved: int) -> None:
     left = [model for model in MANY if model.name not in _half(pack(MANY, _fleet(3)))]
     present = replan(pack(MANY, _fleet(3)), left, _fleet(3), budget=0.0).plan
     change = replan(present, left, _fleet(3), budget=budget)
     assert change.voluntary == moved
     assert len(change.plan.devices) == (2 if moved else 3)
+
+
+def test_a_device_that_holds_more_than_the_budget_is_emptied_over_several_changes() -> None:
+    left = [model for model in MANY if model.name not in _half(pack(MANY, _fleet(3)))]
+    present = replan(pack(MANY, _fleet(3)), left, _fleet(3), budget=0.0).plan
+    first = replan(present, left, _fleet(3), budget=0.2)
+    assert (first.voluntary, len(first.plan.devices)) == (1, 3)
+    second = replan(first.plan, left, _fleet(3), budget=0.2)
+    assert (second.voluntary, len(second.plan.devices)) == (1, 2)
 
 
 def _half(present: Plan) -> set[str]:
