@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,17 +90,39 @@ class Bench:
 
     def write(self) -> Path:
         """Writes results/NAME.json; returns its path."""
-        RESULTS.mkdir(exist_ok=True)
+        return self._written({"bench": self.name, **self._run(f"make bench-{self.name}")})
+
+    def merge(self, command: str) -> Path:
+        """Puts this run's figures in the place of those of the same names, the others stay.
+
+        The file says under `later` by which command and commit they came.
+        """
         path = RESULTS / f"{self.name}.json"
-        result = {
-            "bench": self.name,
-            "command": f"make bench-{self.name}",
+        kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        run = self._run(command)
+        merged = {"bench": self.name, **run, **kept}
+        for part, key in (("figures", "name"), ("tables", "title")):
+            new = {entry[key] for entry in run[part]}
+            merged[part] = [e for e in kept.get(part, ()) if e[key] not in new] + run[part]
+        if kept:
+            others = [r for r in kept.get("later", ()) if r["command"] != command]
+            later = {key: run[key] for key in ("command", "commit", "machine", "seconds")}
+            merged["later"] = [*others, later]
+        return self._written(merged)
+
+    def _run(self, command: str) -> dict[str, Any]:
+        return {
+            "command": command,
             "commit": _commit(),
             "machine": machine(),
             "seconds": round(time.monotonic() - self._begin, 1),
             "figures": [asdict(figure) for figure in self.figures],
             "tables": [asdict(table) for table in self.tables],
         }
+
+    def _written(self, result: Mapping[str, Any]) -> Path:
+        RESULTS.mkdir(exist_ok=True)
+        path = RESULTS / f"{self.name}.json"
         path.write_text(json.dumps(result, indent=1) + "\n")
         return path
 

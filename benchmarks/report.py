@@ -35,6 +35,9 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
         f"`{result['command']}` took {result['seconds']:.0f} s at commit {result['commit']}"
         f" on {result['machine']}.\n"
     )
+    for run in result.get("later", ()):
+        took = f"took {run['seconds']:.0f} s at commit {run['commit']}"
+        yield f"Later `{run['command']}` {took}, and its figures are these.\n"
     yield "| figure | value | spread | target | | note |\n|---|---|---|---|---|---|"
     for figure in result["figures"]:
         value = f"{figure['value']:.4g} {figure['unit']}"

@@ -1,15 +1,18 @@
-"""Packing: devices against other rules, slices, time of planning, moves while load drifts.
+"""Packing: by simulation against other rules, and on a real cluster against what is predicted.
 
-    python -m benchmarks.packing [PART ...] [--models N ...]
+Devices, slices, time of planning, moves while load drifts; memory and latencies of real models.
 
-Without arguments every part runs with all sizes, and results/packing.json is written.
+    python -m benchmarks.packing [PART ...] [--models N ...] [--keep]
+
+Without arguments every part runs with all sizes, and results/packing.json is written. With --keep
+the figures of the parts that are named take the place of their former ones in it.
 """
 
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from benchmarks.packing import churn, growth, mig, static
+from benchmarks.packing import churn, growth, live, memory, mig, static
 from benchmarks.packing.workload import SIZES
 from benchmarks.record import Bench
 
@@ -28,6 +31,8 @@ PARTS: Mapping[str, Part] = {
     "time": growth.run,
     "churn": churn.run,
     "b1": static.run,
+    "memory": memory.run,
+    "live": live.run,
 }
 
 
@@ -36,6 +41,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.packing")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--models", type=int, nargs="+", help="sizes of the workload")
+    parser.add_argument("--keep", action="store_true", help="write beside the other parts' figures")
     asked = parser.parse_args(arguments)
     unknown = sorted(set(asked.parts) - set(PARTS))
     if unknown:
@@ -46,6 +52,9 @@ def main(arguments: list[str]) -> int:
         for _ in PARTS[part](bench, asked.models or SIZES):
             if whole:  # each time: a run that is cut short leaves what it has
                 sys.stdout.write(f"written: {bench.write()}\n")
+    if asked.keep and not whole:
+        command = f"python -m benchmarks.packing {' '.join(asked.parts)}"
+        sys.stdout.write(f"written: {bench.merge(command)}\n")
     return int(any(figure.ok is False for figure in bench.figures))
 
 

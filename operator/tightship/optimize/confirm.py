@@ -37,6 +37,7 @@ _COSINE_SAME = 0.999
 _UNLIKE_SHARE = 0.001  # of the samples may round to another class between two runs
 _BATCHES = (1, 4, 16)
 _CONCURRENCY = 4
+_SHORTEST = 1e-6  # seconds of a request that the clock cannot tell from 0
 _POINT_REQUESTS = 60  # warm-up and least number of requests of one point of the profile
 
 
@@ -230,8 +231,9 @@ class Stand:
         ]
         seconds = self._budget.profile_seconds
         profile = await profiler.profile(
-            self.client, name, arrays, batches=batches, concurrencies=(1,), seconds=seconds
-        )
+            self.client, name, arrays, batches=batches, concurrencies=(1,), seconds=seconds,
+            largest=min(ceiling, max(1, int(limit / max(p50, _SHORTEST)))),
+        )  # fmt: skip
         many = [
             await profiler.measure(
                 self.client, name, arrays, batch=b, concurrency=_CONCURRENCY, seconds=seconds

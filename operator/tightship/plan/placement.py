@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 TRITON_BASE = 300 * 2**20
 """Bytes that Triton and the agent's working set take before any model: a bare CPU server of 24.10
-holds about 130 MiB, and loading a model needs room for its files in the page cache."""
+holds about 130 MiB, the libraries that models share 35 more for each backend, and loading a model
+needs room for its files in the page cache."""
 
 
 def server_memory(pool: ServingPoolSpec) -> int:

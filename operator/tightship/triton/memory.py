@@ -16,6 +16,11 @@ _POLL_SECONDS = 0.05
 _CALM_READS = 4
 _CALM_BYTES = 1 << 20
 _KIB = 1024
+_SIZE = re.compile(r"^(\w+):\s+(\d+) kB", re.MULTILINE)
+_HEADER = re.compile(r"[0-9a-f]+-[0-9a-f]+ ")
+_PATH = 5  # column of maps
+_LIBRARY = re.compile(r"\.so(\.|$)")
+_MEMORY_FILES = ("/dev/shm/", "/SYSV", "/memfd:")  # noqa: S108 (names of mappings)
 _STARTED = 19  # place of the start time in /proc/PID/stat after the name
 _PAGE = 4096
 
@@ -43,8 +48,9 @@ class ProcessMeter:
 
     Works where Triton's processes are visible: on the same machine, or in a pod that shares its
     process namespace. Where several Tritons run, the one whose --http-port is `port` is meant.
-    Pages that processes share are counted once; where the kernel does not let us see that (another
-    user's process), resident pages are counted, which errs upwards.
+    Pages that processes share are counted once. Those of programs and libraries are not: the first
+    model of a server would seem to take what all of them share. Where the kernel does not let us
+    see that (another user's process), resident pages are counted, which errs upwards.
     """
 
     source = "processes"
@@ -185,14 +191,43 @@ def _stat(folder: Path) -> list[str] | None:
 def _bytes(folder: Path) -> int:
     """Proportional bytes of one process, resident ones where those may not be read, 0 once gone."""
     try:
-        for line in (folder / "smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * _KIB
+        parts = _parts((folder / "smaps_rollup").read_text())
+        if "Pss_File" not in parts:  # a kernel before 5.4
+            return parts.get("Pss", 0)
+        files = _mapped(folder, _data(folder))
     except PermissionError:
         return _resident(folder)
     except OSError:
         return 0
-    return 0
+    return parts["Pss"] - parts["Pss_File"] + files
+
+
+def _parts(text: str) -> dict[str, int]:
+    """Bytes by the names of smaps."""
+    return {name: int(size) * _KIB for name, size in _SIZE.findall(text)}
+
+
+def _data(folder: Path) -> set[str]:
+    """Files that the process maps and that are no code, such as weights that are not copied."""
+    lines = [line.split(maxsplit=_PATH) for line in (folder / "maps").read_text().splitlines()]
+    named = [fields for fields in lines if len(fields) > _PATH and fields[_PATH].startswith("/")]
+    code = {fields[_PATH] for fields in named if "x" in fields[1]}
+    return {
+        fields[_PATH]
+        for fields in named
+        if not (_LIBRARY.search(fields[_PATH]) or fields[_PATH].startswith(_MEMORY_FILES))
+    } - code
+
+
+def _mapped(folder: Path, files: set[str]) -> int:
+    """Proportional bytes of these files. Slower than the other looks, so only where there are."""
+    total, counts = 0, False
+    for line in (folder / "smaps").read_text().splitlines() if files else ():
+        if _HEADER.match(line):
+            counts = "".join(line.split(maxsplit=_PATH)[_PATH:]) in files
+        elif counts and line.startswith("Pss:"):
+            total += int(line.split()[1]) * _KIB
+    return total
 
 
 def _resident(folder: Path) -> int:

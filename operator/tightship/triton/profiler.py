@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from tightship.triton.client import UNAVAILABLE, Prepared, TritonClient, prepared
-from tightship.triton.errors import TritonRefusedError
+from tightship.triton.errors import TritonError, TritonRefusedError
 from tightship.triton.memory import MemoryMeter, ProcessMeter, settled
 from tightship.triton.metrics import NoData
 from tightship.triton.profile import Point, Profile
 
+log = logging.getLogger(__name__)
+
 WARM_UP_REQUESTS = 20
 _REQUESTS_MIN = 30  # below that a p99 says nothing at all
 _DISTINCT = 64  # different requests that a loop cycles through
+_LARGEST_SECONDS = 60.0  # for the largest batch
 _UNLOAD_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _NS = 1e-9
@@ -46,12 +50,14 @@ async def profile(
     concurrencies: Sequence[int],
     seconds: float,
     meter: MemoryMeter | None = None,
+    largest: int = 1,
 ) -> Profile:
     """Loads `model` from Triton's repository and measures every batch at every concurrency.
 
     `inputs` holds one array for each input, first axis the sample; at least one sample. Batches
     above the model's max_batch_size are left out. Each point runs for `seconds`. A model that
     is loaded already is unloaded first; it is left loaded. `meter` defaults to Triton's processes.
+    At the end one batch of `largest` samples is asked, for the memory that it takes and keeps.
 
     Raises:
         TritonError: the model does not load, or a request fails.
@@ -66,7 +72,7 @@ async def profile(
         for b, c in itertools.product(batches, concurrencies)
         if b <= max(1, max_batch)
     ]
-    grown = _growth(before, await settled(meter))
+    grown = await _filled(client, model, inputs, min(largest, max_batch), before, meter)
     return Profile(
         server=await client.server_version(),
         max_batch=max_batch,
@@ -76,6 +82,34 @@ async def profile(
         memory_source=None if cost.memory is None else meter.source,
         points=tuple(points),
     )
+
+
+async def _filled(
+    client: TritonClient,
+    model: str,
+    inputs: Mapping[str, np.ndarray],
+    batch: int,
+    before: int | NoData,
+    meter: MemoryMeter,
+) -> int | None:
+    """Growth of memory since `before`, once a batch of this size was computed.
+
+    Where the model cannot take it, which may end its process, it is loaded again, and what the
+    points took counts.
+    """
+    seen = _growth(before, await settled(meter))
+    if batch <= 1 or seen is None:
+        return seen
+    (request, *_) = _requests(inputs, batch, batch)
+    try:
+        await client.ask(model, request, deadline=_LARGEST_SECONDS)
+    except TritonError as error:
+        log.warning("%s: takes no batch of %d; memory of smaller ones: %s", model, batch, error)
+        await unload_and_wait(client, model)
+        await client.load(model)
+        return seen
+    filled = _growth(before, await settled(meter))
+    return seen if filled is None else max(seen, filled)
 
 
 async def load_measured(client: TritonClient, model: str, meter: MemoryMeter) -> LoadCost:

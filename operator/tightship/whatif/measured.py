@@ -83,7 +83,8 @@ def from_status(model: Model) -> Cost | None:
         max_batch=known.max_batch if len(known.busy) > 1 else 1,
         load_seconds=known.load_seconds or LOAD_SECONDS,
     )
-    return Cost(profile=profile, origin=STATUS)
+    network = max(0.0, known.p50 - seconds[0])  # what a client waits beyond the work
+    return Cost(profile=profile, origin=STATUS, network=network)
 
 
 def corrected(cost: Cost, model: Model) -> Cost:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tightship.plan.pack import Bound, Plan, pack, replan
+from tightship.plan import figures
+from tightship.plan.pack import Bound, Plan, Setting, pack, replan
+from tightship.plan.pack.choice import largest_batch
+from tightship.plan.pack.feasibility import CV_BOUNDS
 
 if TYPE_CHECKING:
     from tightship.plan.pack import Change, Device
-    from tightship.whatif.question import Question
+    from tightship.whatif.question import Question, Wanted
 
 
 def plan(question: Question) -> Plan:
@@ -33,8 +36,8 @@ def change(question: Question) -> Change | None:
 
 
 def _present(question: Question) -> Plan:
-    """What runs as a plan, with the settings that the planner would give: they move nothing."""
-    fresh, placed = plan(question), question.present()
+    """What runs as a plan: what is predicted of it is then of the settings that it has."""
+    placed = question.present()
     devices = tuple(sorted(set(chain.from_iterable(placed.values()))))
     names = tuple(sorted(placed))
     pairs = [
@@ -53,14 +56,24 @@ def _present(question: Question) -> Plan:
         p99=np.full(len(names), np.nan),
         slo=np.full(len(names), np.inf),
         settings={
-            name: setting._replace(copies=len(placed[name]))
-            for name, setting in fresh.settings.items()
-            if placed.get(name)
+            model.name: _setting(question, model, len(placed[model.name]))
+            for model in question.models
+            if placed.get(model.name)
         },
         waits=(),
         cost=0.0,
         bound=Bound(cost=0.0, devices={}),
     )
+
+
+def _setting(question: Question, model: Wanted, copies: int) -> Setting:
+    """The queue delay that the status tells, and the batches that it makes of the requests."""
+    served = model.resource.status.get("serving") or {}
+    delay = figures.seconds(str(served.get("maxQueueDelay", "")))
+    formed = 1.0 + model.traffic.rate / copies * delay
+    most = max(1, model.cost.profile.max_batch)
+    batch = largest_batch(formed, np.clip(model.traffic.cv, *CV_BOUNDS), most)
+    return Setting(question.pool.name, copies, int(batch), delay)
 
 
 def _memory(

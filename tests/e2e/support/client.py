@@ -87,6 +87,10 @@ class Client:
         np.savez_compressed(file, allow_pickle=False, **arrays)
         self.send(name, file.getvalue())
 
+    def send_json(self, name: str, value: Object) -> None:
+        """Puts JSON where scripts find it by its name."""
+        self.send(name, json.dumps(value).encode())
+
     def run(self, script: str, *arguments: str) -> Object:
         """The JSON that a script prints."""
         return dict(json.loads(self._exec(f"{_DATA}/{script}", *arguments)))

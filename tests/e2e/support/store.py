@@ -160,27 +160,28 @@ def artifact_folder(status: Object) -> str:
     return f"{PREFIX}/sha256/{artifact['key']}/{artifact['digest']}"
 
 
-def keep(made: Bucket, statuses: list[Object]) -> None:
+def keep(made: Bucket, statuses: list[Object], name: str = "store") -> None:
     """Keeps the artifacts that the statuses name beyond the cluster's life, and no others."""
-    shutil.rmtree(_kept(), ignore_errors=True)
+    kept = _kept(name)
+    shutil.rmtree(kept, ignore_errors=True)
     for status in statuses:
         prefix = artifact_prefix(status["artifact"])
         manifest = made.get(f"{prefix}/{MANIFEST}")
-        for name in [*json.loads(manifest)["files"], MANIFEST]:
-            path = _kept() / prefix / name
+        for file in [*json.loads(manifest)["files"], MANIFEST]:
+            path = kept / prefix / file
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(made.get(f"{prefix}/{name}"))
-        (_kept() / prefix).with_name(MANIFEST).write_bytes(manifest)
+            path.write_bytes(made.get(f"{prefix}/{file}"))
+        (kept / prefix).with_name(MANIFEST).write_bytes(manifest)
 
 
-def restore(made: Bucket) -> None:
+def restore(made: Bucket, name: str = "store") -> None:
     """Puts back what was kept: equal work is then found done."""
-    if _kept().exists():
-        made.upload(_kept(), "")
+    if _kept(name).exists():
+        made.upload(_kept(name), "")
 
 
-def _kept() -> Path:
-    return cache.folder() / "store"
+def _kept(name: str) -> Path:
+    return cache.folder() / name
 
 
 @contextmanager

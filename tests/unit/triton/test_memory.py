@@ -111,3 +111,42 @@ async def test_a_restless_value_ends_with_the_deadline() -> None:
     value = await settled(restless, deadline=0.2)
     assert isinstance(value, int)
     assert len(restless.values) > 1
+
+
+_ROLLUP = """\
+00400000-7ffe rollup
+Rss:                 900 kB
+Pss:                 500 kB
+Pss_Dirty:           130 kB
+Pss_Anon:            120 kB
+Pss_File:            370 kB
+Pss_Shmem:            10 kB
+"""
+_LIBRARIES = """\
+00400000-00452000 r-xp 00000000 08:02 173521 /opt/stub
+00452000-00453000 r--p 00052000 08:02 173521 /opt/stub
+7f00-7f20 r--p 00000000 08:02 1 /opt/libonnxruntime.so.1.31
+7f30-7f40 rw-s 00000000 00:10 2 /dev/shm/region
+7f50-7f60 rw-p 00000000 00:00 0 [heap]
+7f60-7f70 rw-p 00000000 00:00 0
+"""
+_WEIGHTS = "7f80-7f90 r--p 00000000 08:02 9 /models/a b/1/model.bin\n"
+
+
+async def test_what_all_models_share_is_no_models(proc: Path) -> None:
+    (proc / "9" / "smaps_rollup").write_text(_ROLLUP)
+    (proc / "9" / "maps").write_text(_LIBRARIES)
+    assert await ProcessMeter(8000, proc).read() == (1200 + 130) * 1024
+
+
+async def test_weights_that_are_mapped_are_the_models(proc: Path) -> None:
+    (proc / "9" / "smaps_rollup").write_text(_ROLLUP)
+    (proc / "9" / "maps").write_text(_LIBRARIES + _WEIGHTS)
+    sizes = [
+        f"{line}\nSize: 400 kB\nPss: {size} kB\nPss_Dirty: 3 kB\n"
+        for line, size in zip(
+            (_LIBRARIES + _WEIGHTS).splitlines(), (40, 20, 90, 10, 60, 60, 220), strict=True
+        )
+    ]
+    (proc / "9" / "smaps").write_text("".join(sizes))
+    assert await ProcessMeter(8000, proc).read() == (1200 + 130 + 220) * 1024

@@ -59,6 +59,16 @@ def test_a_status_that_tells_more_batches_is_a_curve() -> None:
     assert cost.profile.latency(10) == pytest.approx(11.5e-3)
 
 
+def test_what_a_client_waits_beyond_the_work_is_no_work() -> None:
+    latency = {"latency": {"after": "2.51ms", "p99": "4ms"}}
+    cost = measured.from_status(known(artifact=ARTIFACT, optimization=latency))
+    assert cost is not None
+    assert cost.network == pytest.approx(0.6e-3)
+    unknown = measured.from_status(known(artifact=ARTIFACT))
+    assert unknown is not None
+    assert unknown.network == 0
+
+
 def test_what_loading_took_counts_where_it_is_more() -> None:
     placement = [{"server": "s-1", "memory": 90_000_000}, {"server": "s-2"}]
     cost = measured.from_status(known(artifact=ARTIFACT, placement=placement))

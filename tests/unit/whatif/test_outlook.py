@@ -1,6 +1,7 @@
 """The answer to small questions, by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -155,6 +156,17 @@ def test_a_model_that_leaves_the_question_is_unloaded() -> None:
     assert found.changes is not None
     assert found.changes.steps == (Step("b", "s-2", None, 0),)
     assert found.changes.stops == ("s-2",)
+
+
+@pytest.mark.parametrize(("told", "delay"), [({}, 0.0), ({"maxQueueDelay": "6ms"}, 0.006)])
+def test_what_runs_is_predicted_as_it_is_served(told: dict[str, str], delay: float) -> None:
+    models = [model("a", 100), model("b", 80)]
+    served = replace(models[0].resource, status={"serving": told})
+    models[0] = replace(models[0], resource=served)
+    found = outlook.answer(question(*models, running=NOW))
+    assert found.models[0].delay == delay
+    assert found.models[0].p99 is not None
+    assert delay < found.models[0].p99 < 0.05
 
 
 def test_the_pool_keeps_a_running_server_that_nothing_is_on() -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
+    Numbers = Floats | float
 
 RHO_MAX: Final = 0.75
 """Share of a device's time that may be promised: above it queues grow faster than any objective."""
@@ -124,12 +125,12 @@ class Serving(NamedTuple):
     `u` and `v` are the copy's own duty and second moment.
     """
 
-    network: ArrayLike
-    delay: ArrayLike
-    longest: ArrayLike
-    k: ArrayLike
-    u: ArrayLike
-    v: ArrayLike
+    network: Numbers
+    delay: Numbers
+    longest: Numbers
+    k: Numbers
+    u: Numbers
+    v: Numbers
 
 
 def fixed(one: Serving, rho: ArrayLike, execution: Execution) -> Floats:
@@ -203,7 +204,7 @@ def p99(one: Serving, rho: ArrayLike, v: ArrayLike, execution: Execution) -> Flo
     return np.asarray(spent + one.k * waited)
 
 
-def slack(slo: ArrayLike, one: Serving, rho: ArrayLike, execution: Execution) -> Floats:
+def slack(slo: Numbers, one: Serving, rho: ArrayLike, execution: Execution) -> Floats:
     """The seconds that W99 may take at a duty of at most rho: sigma; below 0 it is missed.
 
     A device of duty rho keeps the objectives of all tenants where `wait(rho, v) <= min(slack)`.

@@ -1,6 +1,9 @@
+import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
+from benchmarks import record
 from benchmarks.packing import __main__ as command
 from benchmarks.record import Bench
 
@@ -8,7 +11,10 @@ from benchmarks.record import Bench
 def test_unknown_parts_are_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["b2"])
-    assert "there is no part 'b2'; there are mig, time, churn, b1" in capsys.readouterr().err
+    assert (
+        "there is no part 'b2'; there are mig, time, churn, b1, memory, live"
+        in capsys.readouterr().err
+    )
 
 
 def test_only_a_whole_run_writes_and_it_does_after_each_step(
@@ -40,3 +46,31 @@ def test_a_missed_target_is_the_commands_failure(
     monkeypatch.setattr(command, "PARTS", {"one": part})
     assert command.main(["one"]) == 1
     assert "MISSED" in capsys.readouterr().out
+
+
+def test_with_keep_a_part_takes_the_place_of_its_own_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def one(bench: Bench, _: Iterable[int]) -> Iterator[None]:
+        bench.add("plan 10,000 models, full", 0.5, "s")
+        bench.add("GPUs B1 5 models", 1, "")
+        yield
+
+    def two(bench: Bench, _: Iterable[int]) -> Iterator[None]:
+        bench.add("plan 10,000 models, full", 0.25, "s")
+        yield
+
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
+    monkeypatch.setattr(command, "PARTS", {"one": one})
+    command.main([])
+    monkeypatch.setattr(command, "PARTS", {"two": two})
+    for _ in range(2):
+        assert command.main(["two", "--keep"]) == 0
+    written = json.loads((tmp_path / "packing.json").read_text())
+    assert {figure["name"]: figure["value"] for figure in written["figures"]} == {
+        "GPUs B1 5 models": 1,
+        "plan 10,000 models, full": 0.25,
+    }
+    assert written["command"] == "make bench-packing"
+    assert [run["command"] for run in written["later"]] == ["python -m benchmarks.packing two"]
+    capsys.readouterr()
