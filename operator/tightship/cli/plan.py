@@ -128,11 +128,13 @@ def _wanted(given: argparse.Namespace, pool: Pool, found: Resources) -> tuple[Wa
         )
     loads = _traffic(given, models)
     memory = server_memory(pool.spec)
+    known = {name: _cost(model, given.profiles, memory) for name, model in models.items()}
+    costs = measured.corrected(known, models)
     return tuple(
         Wanted(
             resource=model,
             traffic=loads[name].times(given.load),
-            cost=_cost(model, given.profiles, memory),
+            cost=costs[name],
         )
         for name, model in models.items()
     )
@@ -182,7 +184,7 @@ def _traffic(given: argparse.Namespace, models: Mapping[str, Model]) -> dict[str
 def _cost(model: Model, folder: Path | None, server_memory: int) -> Cost:
     """What is known of a model: a file, else its status, else nothing."""
     cost = _profiled(model.name, folder) or measured.from_status(model)
-    cost = measured.corrected(cost, model) if cost else measured.unknown(server_memory)
+    cost = cost or measured.unknown(server_memory)
     return cost if model.spec.serving.dynamic_batching.enabled else measured.unbatched(cost)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -49,29 +49,52 @@ def expected(found: Profile, traffic: Traffic) -> float:
     return found.latency(traffic.batch) if found.measured else traffic.busy
 
 
+class Counted(NamedTuple):
+    """A model's executions as its servers counted them, and the servers that answer for it."""
+
+    model: str
+    profile: Profile
+    traffic: Traffic
+    servers: tuple[str, ...]
+
+
 def corrections(items: Iterable[Item]) -> dict[str, float]:
     """Observed over expected seconds of an execution, by model.
 
-    What neighbours add is expected: executions on a server that is shared grow by its duty, and a
-    model must not be taken for slower than it is because of them. While a copy has not been
-    counted where it is, the figures tell of former neighbours: they do not make a model slower.
+    While a copy has not been counted where it is, the figures tell of former neighbours: they do
+    not make a model slower.
     """
-    duties: dict[str, float] = {}
-    counted: list[tuple[Item, float, dict[str, float]]] = []
+    counted: list[Counted] = []
+    most: dict[str, float] = {}
     for item in items:
         traffic, servers = item.work.traffic, [c.server for c in item.placed if c.answering]
-        if traffic is None or not (observed(traffic) and servers):
+        if traffic is not None:
+            found = known(item.work, item.memory)
+            counted.append(Counted(item.model, found, traffic, tuple(servers)))
+            most[item.model] = _most(item)
+    return {model: min(ratio, most[model]) for model, ratio in slower(counted).items()}
+
+
+def slower(counted: Iterable[Counted]) -> dict[str, float]:
+    """Observed over expected seconds of an execution, by model that was measured and counted.
+
+    What neighbours add is expected: executions on a server that is shared grow by its duty, and a
+    model must not be taken for slower than it is because of them.
+    """
+    duties: dict[str, float] = {}
+    told: list[tuple[Counted, dict[str, float]]] = []
+    for one in counted:
+        if not (observed(one.traffic) and one.servers):
             continue
-        found = known(item.work, item.memory)
-        lone = expected(found, traffic)
-        rate = traffic.rate * traffic.rows / traffic.batch / len(servers)
-        own = dict.fromkeys(servers, rate * lone)
+        rate = one.traffic.rate * one.traffic.rows / one.traffic.batch / len(one.servers)
+        own = dict.fromkeys(one.servers, rate * expected(one.profile, one.traffic))
         for server, duty in own.items():
             duties[server] = duties.get(server, 0.0) + duty
-        if found.measured:
-            counted.append((item, traffic.busy / lone, own))
+        if one.profile.measured:
+            told.append((one, own))
     return {
-        item.model: min(ratio / _shared(own, duties), _most(item)) for item, ratio, own in counted
+        one.model: one.traffic.busy / expected(one.profile, one.traffic) / _shared(own, duties)
+        for one, own in told
     }
 
 

@@ -83,17 +83,31 @@ def from_status(model: Model) -> Cost | None:
         max_batch=known.max_batch if len(known.busy) > 1 else 1,
         load_seconds=known.load_seconds or LOAD_SECONDS,
     )
-    network = max(0.0, known.p50 - seconds[0])  # what a client waits beyond the work
+    network = max(0.0, known.p50 - known.busy[0][1])  # what a client waits beyond the work
     return Cost(profile=profile, origin=STATUS, network=network)
 
 
-def corrected(cost: Cost, model: Model) -> Cost:
-    """The cost as the servers live it: longer or shorter by what the status' traffic shows."""
-    live = read_traffic(model.status)
-    if live is None or not profiles.observed(live):
-        return cost
-    factor = live.busy / profiles.expected(cost.profile, live)
-    return replace(cost, profile=cost.profile.corrected(factor))
+def corrected(costs: Mapping[str, Cost], models: Mapping[str, Model]) -> dict[str, Cost]:
+    """The costs as the servers live them: longer or shorter by what the statuses' traffic shows.
+
+    What neighbours on the same servers add is no part of a model's cost.
+    """
+    counted = [
+        profiles.Counted(name, costs[name].profile, live, _servers(model.status) or (name,))
+        for name, model in models.items()
+        if (live := read_traffic(model.status)) is not None
+    ]
+    slower = profiles.slower(counted)
+    more = {
+        name: replace(costs[name], profile=costs[name].profile.corrected(factor))
+        for name, factor in slower.items()
+    }
+    return {**costs, **more}
+
+
+def _servers(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """Servers that hold the model."""
+    return tuple(e["server"] for e in status.get("placement") or () if e.get("state") == "Loaded")
 
 
 def unknown(server_memory: int) -> Cost:

@@ -76,12 +76,31 @@ def test_what_loading_took_counts_where_it_is_more() -> None:
     assert cost.profile.memory == 90_000_000
 
 
+def _corrected(cost: measured.Cost, model: Model) -> measured.Cost:
+    return measured.corrected({"m": cost}, {"m": model})["m"]
+
+
 def test_live_counters_correct_a_curve() -> None:
     model = known(traffic={"requestsPerSecond": "10", "batch": "8.00", "busyTime": "30.6ms"})
-    cost = measured.corrected(measured.from_json(BERT, "bert.json"), model)
+    cost = _corrected(measured.from_json(BERT, "bert.json"), model)
     assert cost.profile.latency(1) == pytest.approx(7.2e-3)
-    same = measured.corrected(cost, known(traffic={"requestsPerSecond": "0"}))
+    same = _corrected(cost, known(traffic={"requestsPerSecond": "0"}))
     assert same == cost
+
+
+def test_what_neighbours_add_is_no_part_of_a_models_cost() -> None:
+    """Executions take twice as long beside a model that takes half of the server."""
+    cost = measured.from_json(BERT, "bert.json")
+    beside = [{"server": "s-1", "state": "Loaded"}]
+    seen = {"batch": "1", "busyTime": f"{2000 * cost.profile.latency(1):.3f}ms"}
+    model = known(traffic={"requestsPerSecond": "1", **seen}, placement=beside)
+    busy = {"batch": "1", "busyTime": f"{1000 * cost.profile.latency(1):.3f}ms"}
+    rate = 0.5 / cost.profile.latency(1)
+    other = known(traffic={"requestsPerSecond": f"{rate:.3f}", **busy}, placement=beside)
+    found = measured.corrected({"m": cost, "o": cost}, {"m": model, "o": other})
+    assert found["m"].profile.latency(1) == pytest.approx(cost.profile.latency(1), rel=0.02)
+    apart = measured.corrected({"m": cost}, {"m": model})
+    assert apart["m"].profile.latency(1) == pytest.approx(2 * cost.profile.latency(1))
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def _held(rho: ArrayLike) -> Floats:
 
 
 def _shape(y: ArrayLike) -> Floats:
-    """y - y²(1 - exp(-1/y)): about y when small, up to a half where work is without bound."""
+    """The function y - y²(1 - exp(-1/y)): about y when small, a half where work has no bound."""
     least = np.clip(np.asarray(y, dtype=np.float64), *_SHAPED)
     return np.asarray(least + np.square(least) * np.expm1(-1.0 / least))
 

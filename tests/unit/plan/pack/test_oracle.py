@@ -71,7 +71,7 @@ def test_latency_bound_instances_come_near_the_best_of_all_partitions(
         told = [float(p99(loads[at], u, v, execution)) for at in block]
         objectives = [asked[at].slo for at in block]
         in_time = all(a <= b for a, b in zip(told, objectives, strict=True))
-        return len(block) == 1 or (u <= RHO_MAX and memory <= 16 * GIB and in_time)
+        return len(block) == 1 or bool(u <= RHO_MAX and memory <= 16 * GIB and in_time)
 
     best = min(len(blocks) for blocks in _partitions(list(range(7))) if all(map(kept, blocks)))
     assert plan.bound.devices["gpu"] <= best <= len(plan.devices) <= best + 1
