@@ -92,9 +92,17 @@ def test_what_neighbours_add_is_no_part_of_a_models_cost() -> None:
     """Executions take twice as long beside a model that takes half of the server."""
     cost = measured.from_json(BERT, "bert.json")
     beside = [{"server": "s-1", "state": "Loaded"}]
-    seen = {"batch": "1", "busyTime": f"{2000 * cost.profile.latency(1):.3f}ms"}
+    seen = {
+        "samplesPerRequest": "1",
+        "batch": "1",
+        "busyTime": f"{2000 * cost.profile.latency(1):.3f}ms",
+    }
     model = known(traffic={"requestsPerSecond": "1", **seen}, placement=beside)
-    busy = {"batch": "1", "busyTime": f"{1000 * cost.profile.latency(1):.3f}ms"}
+    busy = {
+        "samplesPerRequest": "1",
+        "batch": "1",
+        "busyTime": f"{1000 * cost.profile.latency(1):.3f}ms",
+    }
     rate = 0.5 / cost.profile.latency(1)
     other = known(traffic={"requestsPerSecond": f"{rate:.3f}", **busy}, placement=beside)
     found = measured.corrected({"m": cost, "o": cost}, {"m": model, "o": other})
