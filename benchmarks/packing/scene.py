@@ -10,9 +10,9 @@ from tests.e2e.support.cluster import Cluster, found
 from tests.e2e.support.kubectl import Kubectl, Object
 from tests.e2e.support.workspace import CONVERSION_SECONDS, POOL, Workspace
 
-MEMORY = "1200Mi"
-"""Of a server. Models may use what 300 MiB for Triton leave of it: each of the two servers has room
-for about two thirds of the ten models."""
+MEMORY = "1500Mi"
+"""Of a server. Models may use what 300 MiB for Triton leave of it: the two servers have room for all
+ten models, but not for two copies of each."""
 
 POOLS, MODELS = "servingpools", "optimizedmodels"
 _PREFIX = "packing"  # of the sources in the bucket
