@@ -1,4 +1,4 @@
-"""Renders docs/benchmarks.md from benchmarks/results/*.json."""
+"""Renders docs/benchmarks.md, and its picture, from benchmarks/results/*.json."""
 
 import json
 import sys
@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import curves
 from benchmarks.record import FOLDER, RESULTS
 
 PAGE = FOLDER.parent / "docs" / "benchmarks.md"
+GROWTH = "design/packing-growth.svg"
+"""Beside the page."""
+
 _HEAD = """# Benchmarks
 
 Written by `make bench-report` from `benchmarks/results/*.json`; targets are in
@@ -19,7 +23,7 @@ _MARKS = {True: "met", False: "**missed**", None: ""}
 
 
 def main() -> int:
-    """Writes the page."""
+    """Writes the page and the picture."""
     results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     sections = [text for result in results for text in _section(result)]
     PAGE.write_text("\n".join([_HEAD, *(sections or [_NOTHING])]))
@@ -51,6 +55,10 @@ def _section(result: dict[str, Any]) -> Iterator[str]:
         )
         yield _line(cells)
     yield ""
+    picture = curves.growth(result["figures"])
+    if picture is not None:
+        (PAGE.parent / GROWTH).write_text(picture)
+        yield f"![Seconds of a plan by number of models]({GROWTH})\n"
     for table in result.get("tables", ()):
         yield f"### {table['title']}\n"
         yield _line(table["columns"])

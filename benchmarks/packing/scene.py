@@ -11,8 +11,8 @@ from tests.e2e.support.kubectl import Kubectl, Object
 from tests.e2e.support.workspace import CONVERSION_SECONDS, POOL, Workspace
 
 MEMORY = "1500Mi"
-"""Of a server. Models may use what 300 MiB for Triton leave of it: the two servers have room for all
-ten models, but not for two copies of each."""
+"""Of a server. Models may use what 300 MiB for Triton leave of it: the two servers have room for
+all ten models, but not for two copies of each."""
 
 POOLS, MODELS = "servingpools", "optimizedmodels"
 _PREFIX = "packing"  # of the sources in the bucket
