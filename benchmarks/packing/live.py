@@ -6,6 +6,7 @@ each without the others on its server, at the same rates. Predictions are those 
 traffic taken away.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -37,6 +38,7 @@ class Seen:
     """What clients of one model saw, in milliseconds, and what was predicted for it."""
 
     latencies: Sequence[float]
+    retried: Mapping[str, int]
     failures: Mapping[str, int]
     predicted: ModelOutlook
 
@@ -152,6 +154,7 @@ def _seen(told: Mapping[str, Any], predicted: ModelOutlook) -> Seen:
     found = told["models"][predicted.name]
     return Seen(
         latencies=[second * 1000 for second in found["latencies"]],
+        retried=found["retried"],
         failures=found["failures"],
         predicted=predicted,
     )
@@ -175,10 +178,18 @@ def _figures(bench: Bench, packed: Mapping[str, Seen], alone: Mapping[str, Seen]
             spread=spread(ratios),
         )  # fmt: skip
     every = [(name, seen) for found in (packed, alone) for name, seen in found.items()]
-    failed = sum(sum(seen.failures.values()) for _, seen in every)
-    asked = failed + sum(len(seen.latencies) for _, seen in every)
-    kinds = {name: dict(seen.failures) for name, seen in every if seen.failures}
-    bench.add("live, failed requests", failed, "", note=f"of {asked} {kinds or ''}".strip())
+    failed, retried = (Counter[str]() for _ in range(2))
+    for name, seen in every:
+        failed.update({f"{name} {kind}": number for kind, number in seen.failures.items()})
+        retried.update({f"{name} {kind}": number for kind, number in seen.retried.items()})
+    asked = failed.total() + sum(len(seen.latencies) for _, seen in every)
+    for told, kinds in (("retried", retried), ("failed", failed)):
+        bench.add(
+            f"live, {told} requests",
+            kinds.total(),
+            "",
+            note=f"of {asked} {dict(kinds) or ''}".strip(),
+        )
 
 
 def _summary(bench: Bench, outlook: Outlook, told: Mapping[str, Any], *, moved: int) -> None:

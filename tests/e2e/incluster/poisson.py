@@ -6,9 +6,10 @@ PLAN.json: {"seed": N, "warmUp": SECONDS, "seconds": SECONDS, "models": [{"name"
 "rate"}]}. Requests go out at random instants that were drawn before, whether or not earlier ones
 were answered, over connections that are kept. A latency counts from the instant at which the
 request was to be sent, so that what the client was late by is in it; those of the warm-up are left
-out. Prints one JSON object: by model `latencies` in seconds and `failures` by kind, then `late`,
-the 99th percentile of what requests went out too late by, and `processor`, the share of a core that
-the client took.
+out. A request that fails is sent once more over a new connection, as a client of a Service has to:
+a kept one leads to a server that the model may have left. Prints one JSON object: by model
+`latencies` in seconds, `retried` and `failures` by kind, then `late`, the 99th percentile of what
+requests went out too late by, and `processor`, the share of a core that the client took.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ class Target:
     headers: dict[str, str]
     latencies: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
+    retried: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
 
 
@@ -74,29 +76,42 @@ def schedule(rates: list[float], seconds: float, seed: int) -> list[tuple[float,
     return sorted(arrivals)
 
 
-async def ask(
-    session: aiohttp.ClientSession, model: Target, number: int, due: float
-) -> float | None:
-    """One request; returns its latency from `due`, None for a failed one."""
+@dataclass
+class Sessions:
+    """Connections that are kept, and ones for a single request."""
+
+    kept: aiohttp.ClientSession
+    single: aiohttp.ClientSession
+
+
+async def ask(sessions: Sessions, model: Target, number: int, due: float) -> float | None:
+    """One request, twice where it must; returns its latency from `due`, None for a failed one."""
     body = model.bodies[number % len(model.bodies)]
+    for session, failed in ((sessions.kept, model.retried), (sessions.single, model.failures)):
+        kind = await _failure(session, model, body)
+        if kind is None:
+            return time.monotonic() - due
+        failed[kind] += 1
+    return None
+
+
+async def _failure(session: aiohttp.ClientSession, model: Target, body: bytes) -> str | None:
+    """The kind of failure, None where the answer is there; its connection is not used again."""
     try:
         async with session.post(model.url, data=body, headers=model.headers) as answer:
             await answer.read()
-            if answer.status != 200:
-                model.failures[str(answer.status)] += 1
+            if answer.status == 200:
                 return None
+            answer.close()
+            return str(answer.status)
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        model.failures[type(error).__name__] += 1
-        return None
-    return time.monotonic() - due
+        return type(error).__name__
 
 
-async def one(
-    session: aiohttp.ClientSession, model: Target, number: int, due: float, *, counts: bool
-) -> None:
+async def one(sessions: Sessions, model: Target, number: int, due: float, *, counts: bool) -> None:
     """One request that is sent now, and kept if it counts and succeeds."""
     late = time.monotonic() - due
-    latency = await ask(session, model, number, due)
+    latency = await ask(sessions, model, number, due)
     if counts and latency is not None:
         model.latencies.append(latency)
         model.late.append(late)
@@ -106,17 +121,20 @@ async def run(models: list[Target], plan: dict[str, Any]) -> None:
     """Sends everything on schedule, then waits for the last answers."""
     rates = [float(model["rate"]) for model in plan["models"]]
     arrivals = schedule(rates, plan["warmUp"] + plan["seconds"], plan["seed"])
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=TIMEOUT_SECONDS)
+    keeping = aiohttp.TCPConnector(limit=0, keepalive_timeout=TIMEOUT_SECONDS)
+    closing = aiohttp.TCPConnector(limit=0, force_close=True)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     async with (
-        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+        aiohttp.ClientSession(connector=keeping, timeout=timeout) as kept,
+        aiohttp.ClientSession(connector=closing, timeout=timeout) as single,
         asyncio.TaskGroup() as group,
     ):
+        sessions = Sessions(kept, single)
         begin = time.monotonic()
         for number, (at, which) in enumerate(arrivals):
             await asyncio.sleep(begin + at - time.monotonic())
             counts = at >= plan["warmUp"]
-            group.create_task(one(session, models[which], number, begin + at, counts=counts))
+            group.create_task(one(sessions, models[which], number, begin + at, counts=counts))
 
 
 def main(file: str) -> None:
@@ -130,6 +148,7 @@ def main(file: str) -> None:
     seen = {
         model.name: {
             "latencies": [round(latency, 5) for latency in model.latencies],
+            "retried": dict(model.retried),
             "failures": dict(model.failures),
         }
         for model in models
