@@ -140,11 +140,12 @@ class _Rollout:
     def steps(self) -> Steps:
         self._steps.failing = frozenset(self._blocked)
         self._steps.blockers = self._blockers()
-        taken_over = not self._steps.blockers
+        taken_over = not self._steps.blockers and self._leave_first()
         for view in self._fleet.views:
             if view.reachable:
                 self._route(view)
                 self._assign(view)
+            if view.reachable or view.going:
                 self._mark(view, taken_over=taken_over)
         return self._steps
 
@@ -294,11 +295,16 @@ class _Rollout:
         )
 
     def _cost(self, view: View) -> int:
-        if view.standing is Standing.LEAVING:
+        if view.going:
             return COST_LEAVING
         if view.empty and view.name not in self._coming:
             return COST_EMPTY
         return COST_HOLDING
+
+    def _leave_first(self) -> bool:
+        """Whether the Deployment is sure to delete next those that are to leave: all are marked."""
+        going = [view for view in self._fleet.views if view.going]
+        return all(view.fact.deletion_cost == COST_LEAVING for view in going)
 
     def _blockers(self) -> list[str]:
         """Models that leaving servers serve and that are not yet loaded and labelled elsewhere.

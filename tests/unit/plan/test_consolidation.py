@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from tests.support import schemas
 from tests.unit.plan.test_properties import ASKED, NAMES, change, stories
@@ -352,7 +352,17 @@ def test_what_was_given_up_is_not_wanted_back(rate: float) -> None:
         assert len(world.pods) <= count
 
 
+_SILENT_AT_AN_UPDATE = [("wait", 18), ("pool", "template"), ("deaf", 3), ("wait", 21)]
+
+
 @settings(max_examples=40)
+@example(
+    story=_SILENT_AT_AN_UPDATE,
+    servers=(1, 2),
+    after=0.0,
+    strategy=UpdateStrategy.SURGE,
+    restarts=False,
+)
 @given(
     story=stories,
     servers=st.sampled_from([(1, 2), (1, 4), (2, 3)]),

@@ -143,10 +143,9 @@ def fixed(one: Serving, rho: ArrayLike, execution: Execution) -> Floats:
     waited = np.asarray(one.delay)
     if execution is Execution.SHARED:
         grown = stretch(rho, execution)
-        u = np.asarray(one.u) * grown
-        with np.errstate(divide="ignore", invalid="ignore"):
-            own = one.v / np.asarray(one.u) * grown * (1.0 - QUANTILE / np.minimum(u, 1.0))
-        waited = np.maximum(waited, np.where(u > QUANTILE, own, 0.0))
+        u = np.maximum(np.asarray(one.u) * grown, QUANTILE)
+        own = one.v * np.square(grown) / u * (1.0 - QUANTILE / np.minimum(u, 1.0))
+        waited = np.maximum(waited, own)
     return np.asarray(one.network + waited)
 
 

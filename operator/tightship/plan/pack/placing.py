@@ -107,6 +107,8 @@ class Placing:
     def _relief(self, at: int, device: int) -> int:
         state, lane = self.states[at], self._lanes[at]
         rows = np.array(sorted(state.held[device]), dtype=np.int64)
+        if state.memory[device] > 1.0:  # who finds no room cannot stay
+            rows = rows[self._priority[rows] == self._priority[rows].min()]
         load = state.load
         slack = max(float(state.slack[device, _MIDDLE]), 1e-6)
         relief = load.u[rows] / RHO_MAX + load.v[rows] / (float(room(0.6)) * slack)
@@ -177,10 +179,12 @@ class Placing:
             self.forced += 1
 
     def _stay(self, row: int) -> None:
-        """Evicted copies that found no room stay where they answer."""
+        """Evicted copies that found no room stay where they answer, while memory holds them."""
         for device in self._evicted.pop(row, []):
-            self.states[int(self.home[row])].stay(row, device)
-            self.stuck.add(row)
+            state = self.states[int(self.home[row])]
+            if state.holds(row, device):
+                state.stay(row, device)
+                self.stuck.add(row)
 
     def _displace(self, at: int, row: int) -> set[int]:
         """Room for the copies that lack it, from models of lower priority."""

@@ -76,6 +76,10 @@ class Devices:
         self.take(model, device)
         self.leaving[device] += self.load.memory[model]
 
+    def holds(self, model: int, device: int) -> bool:
+        """Whether memory beside those who stay is enough for a copy that was to leave."""
+        return bool(self.memory[device] + self.load.memory[model] <= 1.0 + BYTE)
+
     def stay(self, model: int, device: int) -> None:
         """A copy that was to leave stays."""
         self.put(model, device)

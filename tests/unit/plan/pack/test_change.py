@@ -111,6 +111,15 @@ def test_without_room_elsewhere_a_closed_device_keeps_serving_and_is_told() -> N
     assert [wait.reason for wait in change.plan.waits] == [Reason.NO_ROOM_TO_MOVE]
 
 
+def test_what_has_grown_beyond_its_device_goes_rather_than_exceed_it() -> None:
+    asked = [_model("first", memory=9 * GIB), _model("last", memory=6 * GIB, priority=1)]
+    present = pack(asked, _fleet(1))
+    grown = [replace(asked[0], profiles=_curve(11 * GIB)), asked[1]]
+    change = replan(present, grown, _fleet(1))
+    assert [(wait.model, wait.reason) for wait in change.plan.waits] == [("last", Reason.NO_ROOM)]
+    assert change.moves == (Move("last", Device("gpu", 0), None),)
+
+
 def test_memory_of_a_copy_that_leaves_is_not_given_away_before_it_has_gone() -> None:
     big = [_model("a", memory=10 * GIB), _model("b", memory=10 * GIB)]
     present = pack(big, _fleet(2))
