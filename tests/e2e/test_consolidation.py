@@ -46,10 +46,11 @@ def test_a_pool_says_what_it_would_give_up_and_keeps_it(workspace: Workspace) ->
 
 def spread(workspace: Workspace, after: str = "10s") -> tuple[str, tuple[str, str]]:
     """Three models on two servers of which each holds two: who is alone, and who is not."""
-    first, *others = _MODELS
-    workspace.apply_model(first)
-    workspace.wait_ready(first)
-    memory = int(_BESIDE_MODELS + _ROOM * taken(workspace.status(first)))
+    probe = _MODELS[0]
+    workspace.apply_model(probe)
+    workspace.wait_ready(probe)
+    memory = int(_BESIDE_MODELS + _ROOM * taken(workspace.status(probe)))
+    workspace.delete_model(probe)  # it would be converted anew for other servers, while others load
     resources = {"requests": {"memory": str(memory)}}
     workspace.apply_pool(
         minServers=1,
@@ -61,10 +62,11 @@ def spread(workspace: Workspace, after: str = "10s") -> tuple[str, tuple[str, st
         "servingpools", POOL, workspace.namespace, replaced, seconds=_SECONDS
     )
     workspace.wait_servers(1)
-    for name in others:
+    for name in _MODELS:
         workspace.apply_model(name)
     workspace.wait_ready(*_MODELS)
     workspace.wait_servers(2)
+    workspace.kubectl.wait_for("servingpools", POOL, workspace.namespace, rests, seconds=_SECONDS)
     held: dict[str, list[str]] = {}
     for name in _MODELS:
         (server,) = workspace.servers_of(name)
@@ -81,6 +83,11 @@ def taken(status: Object) -> int:
     """Bytes that a copy counts with: those of its profile, or of its load where that took more."""
     measured = [entry.get("memory", 0) for entry in status["placement"]]
     return int(max([status["artifact"]["memory"], *measured]))
+
+
+def rests(pool: Object) -> bool:
+    """Whether nothing starts, loads or moves: what lies where will stay so."""
+    return condition(pool, "Consolidated").get("reason") in {"AwaitingTraffic", "Consolidated"}
 
 
 def waits(pool: Object) -> bool:
