@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Flags = NDArray[np.bool_]
 
 _ABSENT = Profile(memory=0)
+_Number = TypeVar("_Number", np.float64, np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,45 +72,50 @@ def columns(models: Iterable[Model]) -> tuple[tuple[Model, ...], Columns]:
     Raises:
         ValueError: two models share a name.
     """
-    ordered = tuple(sorted(models, key=lambda model: model.name))
-    names = tuple(model.name for model in ordered)
+    ordered = tuple(sorted(models, key=attrgetter("name")))
+    names = tuple(map(attrgetter("name"), ordered))
     if len(set(names)) != len(names):
         twice = next(a for a, b in pairwise(names) if a == b)
         raise ValueError(f"two models are named {twice}: a plan tells them apart by name")
     return ordered, Columns(
         names=names,
-        rate=np.array([model.rate for model in ordered], dtype=np.float64),
-        slo=np.array([model.slo for model in ordered], dtype=np.float64),
-        cv=np.array([model.cv for model in ordered], dtype=np.float64),
-        network=np.array([model.network for model in ordered], dtype=np.float64),
-        min_copies=np.array([model.min_copies for model in ordered], dtype=np.int64),
-        max_copies=np.array([model.max_copies for model in ordered], dtype=np.int64),
-        priority=np.array([model.priority for model in ordered], dtype=np.int64),
+        rate=_column(ordered, "rate", np.float64),
+        slo=_column(ordered, "slo", np.float64),
+        cv=_column(ordered, "cv", np.float64),
+        network=_column(ordered, "network", np.float64),
+        min_copies=_column(ordered, "min_copies", np.int64),
+        max_copies=_column(ordered, "max_copies", np.int64),
+        priority=_column(ordered, "priority", np.int64),
     )
 
 
 def curves(models: Sequence[Model], kind: DeviceType) -> Curves:
     """The curves of the models on a type of device."""
     profiles = [model.profiles.get(kind.name, _ABSENT) for model in models]
-    counts = np.array([len(profile.batches) for profile in profiles], dtype=np.int64)
-    batches = _padded([profile.batches for profile in profiles], counts)
-    seconds = _padded([profile.seconds for profile in profiles], counts)
-    seconds *= np.array([profile.correction for profile in profiles])[:, None]
-    memory = np.array([profile.memory for profile in profiles], dtype=np.float64)
-    allowed = [
-        kind.name in model.profiles and (not kind.taints or kind.taints <= model.tolerations)
-        for model in models
-    ]
+    counts = np.fromiter((len(one.batches) for one in profiles), np.int64, len(profiles))
+    batches = _padded([one.batches for one in profiles], counts)
+    seconds = _padded([one.seconds for one in profiles], counts)
+    seconds *= _column(profiles, "correction", np.float64)[:, None]
+    memory = _column(profiles, "memory", np.float64)
+    suited = memory <= kind.memory
+    suited &= np.fromiter((one is not _ABSENT for one in profiles), np.bool_, len(profiles))
+    if kind.taints:
+        suited &= np.array([kind.taints <= model.tolerations for model in models], dtype=np.bool_)
     return Curves(
         batches=batches,
         seconds=seconds,
         slopes=_slopes(batches, seconds),
-        max_batch=np.array([profile.max_batch for profile in profiles], dtype=np.float64),
+        max_batch=_column(profiles, "max_batch", np.float64),
         memory=memory,
-        load_seconds=np.array([profile.load_seconds for profile in profiles], dtype=np.float64),
-        suited=np.array(allowed, dtype=np.bool_) & (memory <= kind.memory),
+        load_seconds=_column(profiles, "load_seconds", np.float64),
+        suited=suited,
         measured=counts > 0,
     )
+
+
+def _column(rows: Sequence[object], name: str, kind: type[_Number]) -> NDArray[_Number]:
+    """One attribute of all rows."""
+    return np.fromiter(map(attrgetter(name), rows), kind, len(rows))
 
 
 def _padded(rows: Sequence[Sequence[float]], counts: Integers) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,18 +96,19 @@ def _laid(
 ) -> tuple[tuple[Device, ...], Integers, Integers, Floats]:
     """Devices in use; model and device of each copy; duty, second moment, bytes of each device."""
     devices: list[Device] = []
-    pairs: list[tuple[int, int]] = []
+    held: list[set[int]] = []
     sums: list[Floats] = []
     for lane, state in zip(known, found.states, strict=True):
         used = state.used[np.argsort(lane.numbers[state.used])]
-        for at in used.tolist():
-            pairs += [(model, len(devices)) for model in state.held[at]]
-            devices.append(Device(lane.kind.name, int(lane.numbers[at])))
+        devices += [Device(lane.kind.name, number) for number in lane.numbers[used].tolist()]
+        held += [state.held[at] for at in used.tolist()]
         memory = np.round(state.memory[used] * lane.kind.memory)
         sums.append(np.stack([state.u[used], state.v[used], memory]))
-    pairs.sort()
-    model, device = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    return tuple(devices), model, device, np.concatenate(sums, axis=1)
+    counts = np.fromiter(map(len, held), np.int64, len(held))
+    model = np.fromiter(chain.from_iterable(held), np.int64, int(counts.sum()))
+    device = np.repeat(np.arange(len(held)), counts)
+    order = np.lexsort((device, model))
+    return tuple(devices), model[order], device[order], np.concatenate(sums, axis=1)
 
 
 def _p99(known: Sequence[Lane], home: Integers, model: Integers, loads: Floats) -> Floats:
